@@ -1,0 +1,1 @@
+"""The command line: parse, call the library, save. No torch before a command runs."""

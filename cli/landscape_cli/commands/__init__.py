@@ -1,0 +1,1 @@
+"""One command a file, named like the file; `landscape` finds it here."""

@@ -1,0 +1,126 @@
+"""Options that several commands share.
+
+=========  =======================================================================
+`subject`  which networks, data and weights; how the data is cut into batches
+`output`   where results and figure go
+`result`   the file of a result, to be read
+`decay`    weight decay that belongs to the loss
+=========  =======================================================================
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SEEDS = click.IntRange(0, 2**32 - 1)
+
+
+class Count(click.ParamType):
+    """A number of images, or ``all``, which becomes None."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        """Parse; whether so many exist is the library's question."""
+        return None if value == "all" else click.INT.convert(value, param, ctx)
+
+
+weights = click.option(
+    "--weights",
+    metavar="random|initial|warmup|final|FILE",
+    help="Untrained, a checkpoint of the zoo, or a file. Default: the zoo's for the data, or the "
+    "published ones.",
+)
+
+
+def subject(*, limit: int, batch_size: int, split: str) -> Decorator:
+    """Make the options on networks and data, with the defaults that suit an analyzer."""
+    return _all(
+        click.option(
+            "-m",
+            "--model",
+            "models",
+            metavar="MODEL",
+            multiple=True,
+            required=True,
+            help="A name of 'landscape models', or timm:NAME, torchvision:NAME, hub:..., "
+            "path/to/file.py:function. Again for more networks in one figure.",
+        ),
+        click.option(
+            "-d",
+            "--data",
+            default="deadleaves",
+            show_default=True,
+            help="deadleaves, cifar10, folder:/path, npz:/path/file.npz, ...",
+        ),
+        click.option(
+            "--augment",
+            type=click.Choice(["none", "basic", "deit"]),
+            default="none",
+            show_default=True,
+            help="Augmentation, drawn once by the seed.",
+        ),
+        click.option(
+            "--limit",
+            type=Count(),
+            metavar="N|all",
+            default=limit,
+            show_default=True,
+            help="Images, drawn by the seed.",
+        ),
+        click.option(
+            "--batch-size", type=int, default=batch_size, show_default=True, help="Images a batch."
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["train", "test"]),
+            default=split,
+            show_default=True,
+            help="Which images.",
+        ),
+        weights,
+        click.option(
+            "--seed",
+            type=SEEDS,
+            default=0,
+            show_default=True,
+            help="Of every random choice: images, augmentation, directions, random weights.",
+        ),
+    )
+
+
+def _all(*options: Decorator) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+output = _all(
+    click.option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        default="results",
+        show_default=True,
+        help="A folder: results go to PATH/MODEL@DATA/ANALYZER.nc, the figure to "
+        "PATH/figures/ANALYZER.png (ANALYZER.MODEL@DATA.png for one network). Or a file STEM.nc: "
+        "the result of one network (STEM.MODEL.nc for each of several), and the figure STEM.png.",
+    ),
+    click.option("--figure/--no-figure", default=True, help="Also draw the results."),
+)
+
+decay = click.option(
+    "--weight-decay",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Lambda of the L2 term of the loss, lambda / 2 * sum w^2.",
+)
+
+result = click.argument("path", metavar="RESULT", type=click.Path())

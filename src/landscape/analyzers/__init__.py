@@ -1,0 +1,77 @@
+"""Analyzers: functions of (model, batches, settings) that leave no trace on the model.
+
+One public function a file, named like the file; `landscape.NAME` finds it there. The decorator
+below is what all have in common.
+"""
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from landscape.result import Result, stamp
+from landscape.subject.batches import check, check_finite, check_repeatable
+from landscape.subject.guest import untouched
+
+T = TypeVar("T")
+#: ``progress(items, total, label)`` yields the items and may show how far it got
+Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]
+
+
+def silent(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Show nothing."""
+    yield from items
+
+
+def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Wrap an analyzer: guest rights for the model, checked input, seeded draws, stamped result.
+
+    The model is in eval mode inside. The keyword-only signature is the configuration; it is bound
+    and stored with the result.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Result:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        model, batches = bound.args[:2]
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"the model must be an nn.Module, got {type(model).__name__}")
+        with untouched(model):
+            model.eval()
+            check_finite(model)
+            check(batches)
+            check_repeatable(model, batches)
+            torch.manual_seed(bound.arguments.get("seed", 0))
+            result = function(*bound.args, **bound.kwargs)
+            digest = fingerprint(model)
+        settings = {k: v for k, v in bound.kwargs.items() if k != "progress"}
+        result = stamp(
+            result,
+            function.__name__,
+            settings,
+            weights_sha256=digest,
+            parameters=sum(p.numel() for p in model.parameters()),
+            examples=sum(len(x) for x, _ in batches),
+            batches=sum(1 for _ in batches),
+            torch=torch.__version__,
+        )
+        return result.assign_attrs(model=type(model).__name__, family="", data="")
+
+    return wrapper
+
+
+def fingerprint(model: nn.Module) -> str:
+    """sha256 of names, dtypes, shapes and bytes of the state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+            data = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(data.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

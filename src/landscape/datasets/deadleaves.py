@@ -1,0 +1,334 @@
+"""Dead-leaves images: natural-image statistics with a labelled foreground object.
+
+The background is the dead-leaves model (Matheron 1968; Lee, Mumford & Huang 2001):
+occluding shapes whose radii follow a power law, each carrying a 1/f texture, so the
+radial power spectrum falls like that of photographs (exponent about -2). On top lies
+one object whose class shows in three cues of different spatial frequency:
+
+=========  ==================================  =================
+cue        what carries it                     frequencies
+=========  ==================================  =================
+shape      the silhouette, 10 kinds            low
+texture    a fine luminance pattern, 10 kinds  high
+palette    the hue, 10 bins                    zero (the mean)
+=========  ==================================  =================
+
+Every image is a function of ``(seed, split, index)`` alone.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from landscape.datasets import Images, order
+
+Array = NDArray[np.float32]
+
+SHAPES = (
+    "disc",
+    "square",
+    "triangle",
+    "star",
+    "cross",
+    "ring",
+    "crescent",
+    "bar",
+    "corner",
+    "hourglass",
+)
+#: probability that (shape, texture, palette) shows the class; otherwise the cue is drawn at random
+MIXTURES: dict[str, tuple[float, float, float]] = {
+    "": (1.0, 0.7, 0.7),
+    "shape": (1.0, 0.0, 0.0),
+    "texture": (0.0, 1.0, 0.0),
+    "palette": (0.0, 0.0, 1.0),
+    "conflict": (1.0, 0.0, 0.0),  # texture is drawn among the *other* classes
+}
+SPLITS = {"train": 0, "test": 1}
+COUNTS = {"train": 20_000, "test": 5_000}
+#: channel mean and standard deviation of the training mixture (a test recomputes them)
+MEAN = (0.500, 0.501, 0.499)
+STD = (0.225, 0.224, 0.224)
+
+_LEAVES = 20  # background leaves at 32 px; grows with the size
+_KEY = 0xDEAD1EAF
+
+
+def load(
+    path: str | None = None,
+    *,
+    split: str = "test",
+    size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Images:
+    """Render dead-leaves images.
+
+    Parameters
+    ----------
+    path
+        The mixture: nothing (shape always agrees with the class, texture and palette with
+        probability 0.7 each), ``"shape"``, ``"texture"``, ``"palette"`` (that cue alone) or
+        ``"conflict"`` (shape of the class, texture of another).
+    split
+        ``"train"`` (20,000 images) or ``"test"`` (5,000).
+    size
+        Side in pixels; 32 unless given.
+    limit
+        How many images, drawn without replacement by ``seed``; all unless given.
+    seed
+        Which images ``limit`` picks. The images themselves do not depend on it.
+
+    Returns
+    -------
+    Images
+        uint8 ``(n, 3, size, size)``; ``cues`` holds the shown shape, texture and palette.
+
+    Examples
+    --------
+    >>> two = load("conflict", limit=2)
+    >>> two.images.shape, bool((two.cues["shape"] != two.cues["texture"]).all())
+    (torch.Size([2, 3, 32, 32]), True)
+    """
+    mixture = path or ""
+    if mixture not in MIXTURES:
+        raise ValueError(
+            f"unknown mixture 'deadleaves:{mixture}'; choose deadleaves or "
+            + ", ".join(f"deadleaves:{m}" for m in MIXTURES if m)
+        )
+    if split not in SPLITS:
+        raise ValueError(f"unknown split '{split}' of deadleaves; choose train or test")
+    index = order(COUNTS[split], limit, seed)
+    pixels, targets, cues = render(index, mixture=mixture, split=split, size=size or 32)
+    return Images(
+        images=torch.from_numpy(pixels),
+        targets=torch.from_numpy(targets),
+        classes=SHAPES,
+        mean=MEAN,
+        std=STD,
+        cues={name: torch.from_numpy(value) for name, value in cues.items()},
+    )
+
+
+def render(
+    index: NDArray[np.int64], *, mixture: str = "", split: str = "test", size: int = 32
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], dict[str, NDArray[np.int64]]]:
+    """Render the images of the given indices: uint8 ``(n, 3, size, size)``, classes, shown cues."""
+    chunks = [index[i : i + 250] for i in range(0, len(index), 250)]
+    parts = [_render(chunk, mixture, split, size) for chunk in chunks]
+    pixels = np.concatenate([p for p, _, _ in parts])
+    targets = np.concatenate([t for _, t, _ in parts])
+    cues = {c: np.concatenate([k[c] for _, _, k in parts]) for c in ("shape", "texture", "palette")}
+    return pixels, targets, cues
+
+
+def _render(
+    index: NDArray[np.int64], mixture: str, split: str, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], dict[str, NDArray[np.int64]]]:
+    leaves = round(_LEAVES * (size / 32) ** 2)
+    scenes = [_scene(int(i), mixture, split, leaves, size) for i in index]
+    draw = {key: np.stack([s[key] for s in scenes]) for key in _OBJECT}
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+
+    fields = _one_over_f(draw["noise"])
+    picture = draw["ground"][:, :, None, None] + 0.10 * fields[:, :1]
+    for one, field, scene in zip(picture, fields[:, 0], scenes, strict=True):
+        for k in range(leaves):
+            _throw(one, field, scene, k)
+
+    cues = {name: draw["cues"][:, i].astype(np.int64) for i, name in enumerate(_CUES)}
+    shape, texture, palette = (cues[name] for name in _CUES)
+    u, v = _pose(draw["pose"], x, y)
+    radius = draw["pose"][:, 2, None, None] * size
+    alpha = np.clip(_silhouette(shape, u, v) * radius + 0.5, 0, 1)[:, None]
+    pattern = _pattern(texture, draw, x, y)
+    hue = _hue((palette + draw["jitter"][:, 0]) / 10)
+    coat = 0.5 + 0.30 * hue[:, :, None, None] + draw["jitter"][:, 1, None, None, None]
+    coat = coat + 0.18 * pattern[:, None] + 0.08 * fields[:, 1:2]
+    picture = picture * (1 - alpha) + coat * alpha
+    for one, field, scene in zip(picture, fields[:, 0], scenes, strict=True):
+        for k in (leaves, leaves + 1):  # occluders, thrown after the object
+            _throw(one, field, scene, k)
+    pixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    return pixels, draw["target"].astype(np.int64), cues
+
+
+_CUES = ("shape", "texture", "palette")
+_OBJECT = ("target", "cues", "ground", "noise", "pose", "jitter", "phase", "tilt")
+
+
+def _scene(index: int, mixture: str, split: str, leaves: int, size: int) -> dict[str, NDArray]:
+    """All random numbers of one image, from a generator of its own."""
+    rng = np.random.default_rng([_KEY, SPLITS[split], index])
+    target = rng.integers(10)
+    others = rng.integers(10, size=3)
+    agrees = rng.random(3) < np.asarray(MIXTURES[mixture])
+    cues = np.where(agrees, target, others)
+    if mixture == "conflict":
+        cues[1] = (target + 1 + rng.integers(9)) % 10
+    n = leaves + 2
+    # radii: density r^-3 between r0 and r1, by inversion of its distribution function
+    r0, r1 = 2 / size, 0.5
+    radius = (r0**-2 - rng.random(n) * (r0**-2 - r1**-2)) ** -0.5
+    centre = rng.random((n, 2)) * 1.2 - 0.1
+    angle = rng.random(2) * 2 * np.pi
+    reach = rng.uniform(0.24, 0.36, 2)
+    centre[leaves:] = 0.5 + np.stack([np.cos(angle) * reach, np.sin(angle) * reach], -1)
+    radius[leaves:] = rng.uniform(0.06, 0.13, 2)
+    return {
+        "target": target,
+        "cues": cues,
+        "ground": _muted(rng, 1)[0],
+        "noise": rng.standard_normal((2, size, size), dtype=np.float32),
+        "radius": radius,
+        "centre": centre,
+        "aspect": rng.uniform(0.6, 1.0, n),
+        "angle": rng.random(n) * np.pi,
+        "power": rng.choice([1.0, 2.0, 2.0, 6.0], n),
+        "colour": _muted(rng, n),
+        "contrast": rng.uniform(0.04, 0.16, n),
+        "sign": rng.choice([-1.0, 1.0], n),
+        "pose": np.array(
+            [
+                *rng.uniform(0.43, 0.57, 2),
+                rng.uniform(0.30, 0.42),
+                rng.normal(0, 0.25),
+                rng.uniform(0.8, 1.0),
+            ]
+        ),
+        "jitter": np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.12, 0.12)]),
+        "phase": rng.random(3) * 2 * np.pi,
+        "tilt": rng.random() * 2 * np.pi,
+    }
+
+
+def _muted(rng: np.random.Generator, n: int) -> NDArray:
+    """Colours whose luminance spreads wide and whose chroma is small, as in photographs."""
+    return np.clip(rng.uniform(0.15, 0.85, (n, 1)) + rng.normal(0, 0.06, (n, 3)), 0.02, 0.98)
+
+
+def _throw(picture: Array, field: Array, scene: dict[str, NDArray], k: int) -> None:
+    """Throw leaf ``k`` on one picture ``(3, h, w)``, touching only its bounding box."""
+    size = picture.shape[-1]
+    r, a = float(scene["radius"][k]), float(scene["aspect"][k])
+    p, t = float(scene["power"][k]), float(scene["angle"][k])
+    cx, cy = scene["centre"][k]
+    lo = [max(int((m - 1.5 * r) * size) - 1, 0) for m in (cx, cy)]
+    hi = [min(int((m + 1.5 * r) * size) + 2, size) for m in (cx, cy)]
+    if lo[0] >= hi[0] or lo[1] >= hi[1]:
+        return
+    dx = (np.arange(lo[0], hi[0], dtype=np.float32) + 0.5)[None, :] / size - cx
+    dy = (np.arange(lo[1], hi[1], dtype=np.float32) + 0.5)[:, None] / size - cy
+    c, s = np.cos(t), np.sin(t)
+    u, v = np.abs(c * dx + s * dy) / r, np.abs(c * dy - s * dx) / (r * a)
+    inside = 1 - (u**p + v**p) ** (1 / p)
+    alpha = np.clip(inside * r * a * size + 0.5, 0, 1)
+    own = field[lo[1] : hi[1], lo[0] : hi[0]]
+    leaf = scene["colour"][k][:, None, None] + scene["contrast"][k] * own * scene["sign"][k]
+    box = picture[:, lo[1] : hi[1], lo[0] : hi[0]]
+    box += alpha * (leaf - box)
+
+
+def _one_over_f(noise: Array) -> Array:
+    """White noise to amplitude 1/f, zero mean, unit variance: (n, k, h, w)."""
+    size = noise.shape[-1]
+    f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
+    f[0, 0] = np.inf
+    field = np.fft.irfft2(np.fft.rfft2(noise) / f, s=noise.shape[-2:])
+    return (field / field.std(axis=(-2, -1), keepdims=True)).astype(np.float32)
+
+
+def _pose(pose: NDArray, x: Array, y: Array) -> tuple[Array, Array]:
+    """Image coordinates to object coordinates (the silhouette is about one unit in radius)."""
+    cx, cy, r, t, a = (pose[:, i, None, None] for i in range(5))
+    c, s = np.cos(t), np.sin(t)
+    dx, dy = (x - cx) / r, (y - cy) / r
+    return c * dx + s * dy, (c * dy - s * dx) / a
+
+
+def _polygon(u: Array, v: Array, points: list[tuple[float, float]]) -> Array:
+    """Signed inside-distance (positive inside) to a polygon."""
+    distance, sign = np.full(u.shape, np.inf), np.full(u.shape, -1.0)
+    for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
+        ex, ey, px, py = bx - ax, by - ay, u - ax, v - ay
+        t = np.clip((px * ex + py * ey) / (ex * ex + ey * ey), 0, 1)
+        distance = np.minimum(distance, np.hypot(px - t * ex, py - t * ey))
+        crosses = (v >= ay) != (v >= by)
+        sign = np.where(crosses & ((px * ey < py * ex) == (ey > 0)), -sign, sign)
+    return sign * distance
+
+
+def _star(points: int, inner: float, radius: float) -> list[tuple[float, float]]:
+    turn = [np.pi * k / points for k in range(2 * points)]
+    length = [radius * (1 if k % 2 == 0 else inner) for k in range(2 * points)]
+    return [(r * np.cos(t), r * np.sin(t)) for r, t in zip(length, turn, strict=True)]
+
+
+_CROSS = [
+    (-1.0, -0.3), (-0.3, -0.3), (-0.3, -1.0), (0.3, -1.0), (0.3, -0.3), (1.0, -0.3),
+    (1.0, 0.3), (0.3, 0.3), (0.3, 1.0), (-0.3, 1.0), (-0.3, 0.3), (-1.0, 0.3),
+]  # fmt: skip
+_CORNER = [(-0.9, -0.9), (0.9, -0.9), (0.9, -0.3), (-0.3, -0.3), (-0.3, 0.9), (-0.9, 0.9)]
+_HOURGLASS = [(-0.95, -0.95), (0.95, -0.95), (0.18, 0.0), (0.95, 0.95), (-0.95, 0.95), (-0.18, 0.0)]
+
+
+# inside-distances in object units; sizes chosen so that no silhouette is told by its area alone
+_SILHOUETTES: tuple[Callable[[Array, Array], Array], ...] = (
+    lambda u, v: 0.82 - np.hypot(u, v),
+    lambda u, v: _polygon(u, v, [(-0.75, -0.75), (0.75, -0.75), (0.75, 0.75), (-0.75, 0.75)]),
+    lambda u, v: _polygon(u, v, [(1.1, 0.0), (-0.6, 0.95), (-0.6, -0.95)]),
+    lambda u, v: _polygon(u, v, _star(5, 0.42, 1.15)),
+    lambda u, v: _polygon(u, v, _CROSS),
+    lambda u, v: 0.27 - np.abs(np.hypot(u, v) - 0.75),
+    lambda u, v: np.minimum(1.0 - np.hypot(u, v), np.hypot(u - 0.55, v) - 0.72),
+    lambda u, v: 0.36 - np.hypot(np.maximum(np.abs(u) - 0.8, 0), v),
+    lambda u, v: _polygon(u, v, _CORNER),
+    lambda u, v: _polygon(u, v, _HOURGLASS),
+)
+
+
+def _silhouette(kinds: NDArray[np.int64], u: Array, v: Array) -> Array:
+    out = np.empty_like(u)
+    for kind in np.unique(kinds):
+        own = kinds == kind
+        out[own] = _SILHOUETTES[kind](u[own], v[own])
+    return out
+
+
+def _pattern(kinds: NDArray[np.int64], draw: dict[str, NDArray], x: Array, y: Array) -> Array:
+    """Ten fine patterns in [-1, 1]: 1-, 2-, 3-fold gratings, rings and noise at two fine scales."""
+    size = x.shape[-1]
+    out = np.empty((len(kinds), size, size), np.float32)
+    for kind in np.unique(kinds):
+        own = kinds == kind
+        fold, fine = divmod(int(kind), 2)
+        cycles = (6.5, 11.0)[fine]  # per image side: periods of 4.9 and 2.9 px at 32 px
+        tilt, phase = draw["tilt"][own, None, None], draw["phase"][own]
+        if fold < 3:
+            waves = [
+                np.cos(
+                    2 * np.pi * cycles * (np.cos(t) * x + np.sin(t) * y) + phase[:, k, None, None]
+                )
+                for k in range(fold + 1)
+                for t in [tilt + np.pi * k / (fold + 1)]
+            ]
+            out[own] = np.sum(waves, axis=0) / (fold + 1) ** 0.5
+        elif fold == 3:
+            cx, cy = draw["pose"][own, 0, None, None], draw["pose"][own, 1, None, None]
+            out[own] = np.cos(
+                2 * np.pi * cycles * np.hypot(x - cx, y - cy) + phase[:, 0, None, None]
+            )
+        else:
+            f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]) * size
+            band = np.exp(-(((f - cycles) / 1.5) ** 2))
+            noise = np.fft.irfft2(np.fft.rfft2(draw["noise"][own, 1]) * band, s=(size, size))
+            out[own] = noise / noise.std(axis=(-2, -1), keepdims=True) / 2**0.5
+    return np.clip(out, -1.2, 1.2)
+
+
+def _hue(turn: NDArray) -> NDArray:
+    """Zero-mean colour direction of a hue in turns: (n,) -> (n, 3)."""
+    return np.cos(2 * np.pi * (turn[:, None] - np.array([0.0, 1 / 3, 2 / 3])))

@@ -1,0 +1,115 @@
+"""Spectra of feature maps on true frequencies.
+
+Frequencies are in units of pi radians per sample of the map's own grid, so the Nyquist frequency of
+an axis is 1. The number ``(1, 1)`` of the diagonal lies at radius sqrt(2); an odd grid has no bin at
+1 at all. Nothing is interpolated: a bin exists on the grid or it does not exist.
+"""
+
+from math import gcd
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Axis = Literal["radial", "diagonal"]
+FLOOR = 1e-6
+
+
+def amplitude(maps: Tensor) -> Tensor:
+    """Amplitude ``|FFT2|`` of maps ``(..., h, w)``, not normalised, zero frequency first.
+
+    Examples
+    --------
+    >>> amplitude(torch.ones(2, 2))
+    tensor([[4., 0.],
+            [0., 0.]])
+    """
+    return torch.fft.fft2(maps).abs()
+
+
+def frequencies(h: int, w: int, axis: Axis = "radial") -> Tensor:
+    """Frequencies of the bins of an ``h x w`` grid, float64 ``(bins,)``, in pi rad/sample.
+
+    ``"radial"``: the mean radius of each ring; ``"diagonal"``: the frequency along each axis.
+
+    Examples
+    --------
+    >>> frequencies(8, 8, "diagonal")
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000], dtype=torch.float64)
+    >>> frequencies(7, 7, "diagonal")[-1]  # an odd grid ends below 1
+    tensor(0.8571, dtype=torch.float64)
+    """
+    if axis == "diagonal":
+        common = gcd(h, w)
+        return torch.arange(common // 2 + 1, dtype=torch.float64) * 2 / common
+    ring, radius = _rings(h, w)
+    inside = ring >= 0
+    total = torch.zeros(int(ring.max()) + 1, dtype=torch.float64)
+    total.index_add_(0, ring[inside], radius[inside])
+    return total / torch.bincount(ring[inside])
+
+
+def profile(spectra: Tensor, axis: Axis = "radial") -> Tensor:
+    """Read spectra ``(..., h, w)`` along frequency: ``(..., bins)``, the bins of `frequencies`.
+
+    ``"radial"`` averages over rings one fundamental wide, up to the Nyquist frequency of the finer
+    axis (the corners beyond belong to no full ring). ``"diagonal"`` takes the entries whose
+    frequency is the same along both axes, as in Park & Kim (2022); on a non-square grid only the
+    frequencies that both axes have.
+
+    Examples
+    --------
+    >>> profile(torch.arange(16.0).view(4, 4), "diagonal")
+    tensor([ 0.,  5., 10.])
+    """
+    h, w = spectra.shape[-2:]
+    if axis == "diagonal":
+        common = gcd(h, w)
+        step = torch.arange(common // 2 + 1, device=spectra.device)
+        return spectra[..., step * (h // common), step * (w // common)]
+    if axis != "radial":
+        raise ValueError(f"unknown axis '{axis}'; choose radial or diagonal")
+    ring, _ = _rings(h, w)
+    ring = ring.to(spectra.device)
+    inside = ring >= 0
+    bins = int(ring.max()) + 1
+    total = spectra.new_zeros(*spectra.shape[:-2], bins)
+    total.index_add_(-1, ring[inside], spectra[..., inside])
+    return total / torch.bincount(ring[inside]).to(spectra)
+
+
+def log_amplitude(maps: Tensor, axis: Axis = "radial") -> Tensor:
+    """Log amplitude of each image along frequency, averaged over channels: ``(b, bins)``.
+
+    ``mean_c profile(ln(|FFT2(x_c)| + 1e-6))``: natural logarithm, no window, no mean removal, mean
+    of the logarithms, as in Park & Kim (2022), figure 2. Minus its first entry, it is their
+    relative log amplitude.
+
+    Parameters
+    ----------
+    maps
+        ``(b, c, h, w)``.
+    axis
+        ``"radial"`` or ``"diagonal"``.
+
+    Examples
+    --------
+    >>> flat = log_amplitude(torch.ones(1, 1, 4, 4), "diagonal")
+    >>> bool((flat[0, 0] - torch.tensor(16.0).log()).abs() < 1e-6)
+    True
+    """
+    if maps.dtype in (torch.float16, torch.bfloat16):
+        maps = maps.float()
+    return profile((amplitude(maps) + FLOOR).log(), axis).mean(1)
+
+
+def _rings(h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Ring number (-1: beyond Nyquist) and radius of every grid frequency, ``(h, w)`` each."""
+    y = torch.fft.fftfreq(h, dtype=torch.float64).abs() * 2
+    x = torch.fft.fftfreq(w, dtype=torch.float64).abs() * 2
+    radius = torch.hypot(y[:, None], x[None, :])
+    side = min(h, w) if min(h, w) > 1 else max(h, w)  # a single row has only its own axis
+    width = 2 / side
+    ring = (radius / width).round().long()
+    last = side // 2
+    return torch.where((ring <= last) & (radius <= 1 + width / 2), ring, -1), radius

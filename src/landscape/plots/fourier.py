@@ -1,0 +1,116 @@
+"""Log amplitudes of feature maps in frequency space (Park & Kim 2022, figures 2a and 8)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from numpy.typing import NDArray
+
+from landscape.plots import style
+from landscape.plots._depth import profile
+from landscape.result import Result
+
+VIEWS = ("spectra", "depth")
+
+# the steps along depth are small beside the distance between networks: their y axes are their own
+LAYOUT = style.Layout(share=("xy", "x"), height=0.85)
+
+
+def plot(
+    result: Result,
+    *,
+    ax: Axes | None = None,
+    view: str = "spectra",
+    spans: bool = True,
+    legend: bool = True,
+    colorbar: bool | Sequence[Axes] = True,
+    **kwargs: Any,
+) -> Axes:
+    """Relative log amplitude: a spectrum for each tap, or its highest frequency against depth.
+
+    Parameters
+    ----------
+    result
+        Of ``landscape.fourier``.
+    ax
+        Where to draw; pyplot's current axes by default.
+    view
+        ``"spectra"``: one line a tap, its colour is the depth. ``"depth"``: the highest frequency
+        of each tap with standard errors; a dashed upright is where the grid changes, and with it
+        the highest frequency, which stands above the axes.
+    spans
+        View ``"depth"``: shade the kinds of operation and mark the changes of the grid.
+    legend
+        View ``"depth"``: draw a legend of the kinds.
+    colorbar
+        View ``"spectra"``: draw one beside the axes, or beside all of the given axes.
+    kwargs
+        For ``ax.plot`` (spectra) or ``ax.errorbar`` (depth).
+    """
+    if view not in VIEWS:
+        raise ValueError(f"unknown view '{view}'. Choices: {', '.join(VIEWS)}")
+    needed = ("relative_log_amplitude", "relative_log_amplitude_se", "frequency", "depth")
+    style.require(result, *needed, "kind", "grid")
+    if view == "spectra":
+        ax = style.axes(ax)
+        _spectra(ax, result, colorbar, **kwargs)
+        return ax
+    highest = _highest(result)
+    ax = style.axes(ax)
+    _depth(ax, result, highest, spans, **kwargs)
+    if legend:
+        ax.legend()
+    return ax
+
+
+def _spectra(ax: Axes, result: Result, colorbar: bool | Sequence[Axes], **kwargs: Any) -> None:
+    # without the lightest end, which is lost on white paper
+    cmap = ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.9, 256)))
+    paint = ScalarMappable(Normalize(0, 1), cmap)
+    amplitude, frequency = result["relative_log_amplitude"], result["frequency"]
+    lost = np.zeros(len(amplitude), dtype=bool)
+    for i in np.argsort(result["depth"].values, kind="stable"):
+        bins = np.isfinite(frequency.values[i])
+        values = amplitude.values[i, bins]
+        lost[i] = not np.isfinite(values).all()
+        color = cmap(float(result["depth"].values[i]))
+        look: dict[str, Any] = {
+            "color": color,
+            "marker": ".",
+            "markersize": 2.5,
+            "linewidth": 0.9,
+        } | kwargs
+        ax.plot(frequency.values[i, bins], values, **look)
+    style.title(ax, result, lost, "taps")
+    style.unit_axis(ax)
+    ax.set_xlabel(style.label(frequency))
+    ax.set_ylabel(style.label(amplitude))
+    if colorbar is not False:
+        bar = ax.figure.colorbar(paint, ax=ax if colorbar is True else list(colorbar))
+        bar.set_label(style.label(result["depth"]))
+
+
+def _highest(result: Result) -> NDArray[np.intp]:
+    """Bin of the highest frequency of each tap."""
+    frequency = result["frequency"].values
+    none = ~np.isfinite(frequency).any(axis=1)
+    if none.any():
+        tap = result["tap"].values[none][0]
+        raise ValueError(
+            f"tap {tap} has no frequencies; leave it out with result.drop_sel(tap=...)"
+        )
+    return np.where(np.isfinite(frequency), frequency, -np.inf).argmax(axis=1)
+
+
+def _depth(ax: Axes, result: Result, highest: NDArray[np.intp], spans: bool, **kwargs: Any) -> None:
+    taps = np.arange(len(highest))
+    values = result["relative_log_amplitude"].values[taps, highest]
+    errors = result["relative_log_amplitude_se"].values[taps, highest]
+    frequency = result["frequency"].values[taps, highest]
+    grids = [f"{g}\n{f:.3g}π" for g, f in zip(result["grid"].values, frequency, strict=True)]
+    profile(ax, result, values, errors, spans=spans, grids=grids, **kwargs)
+    ax.set_ylabel(style.label(result["relative_log_amplitude"], "at the highest frequency"))

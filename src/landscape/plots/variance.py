@@ -1,0 +1,76 @@
+"""Variance of feature maps against depth (Park & Kim 2022, figure 9)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from landscape.plots import style
+from landscape.plots._depth import profile
+from landscape.result import Result
+
+# the variances of two networks have no common scale, so their y axes are their own
+LAYOUT = style.Layout(share=("x",), height=0.8)
+
+QUANTITIES = ("variance", "normalised_variance")
+
+
+def plot(
+    result: Result,
+    *,
+    ax: Axes | None = None,
+    quantity: str = "variance",
+    log: bool | None = None,
+    spans: bool = True,
+    legend: bool = True,
+    **kwargs: Any,
+) -> Axes:
+    """Variance of each tap with standard errors; a dashed upright is where the grid changes.
+
+    Parameters
+    ----------
+    result
+        Of ``landscape.variance``.
+    ax
+        Where to draw; pyplot's current axes by default.
+    quantity
+        ``"variance"`` or ``"normalised_variance"``.
+    log
+        Logarithmic axis; by default if the values span more than two decades.
+    spans
+        Shade the kinds of operation and mark the changes of the grid.
+    legend
+        Draw a legend of the kinds.
+    kwargs
+        For ``ax.errorbar``.
+    """
+    if quantity not in QUANTITIES:
+        raise ValueError(f"unknown quantity '{quantity}'. Choices: {', '.join(QUANTITIES)}")
+    style.require(result, quantity, f"{quantity}_se", "depth", "kind", "grid")
+    ax = style.axes(ax)
+    if log is None:
+        log = _wide(result, quantity)
+    if log:
+        ax.set_yscale("log")
+    values, errors = result[quantity].values, result[f"{quantity}_se"].values
+    profile(ax, result, values, errors, spans=spans, **kwargs)
+    ax.set_ylabel(style.label(result[quantity]))
+    if legend:
+        ax.legend()
+    return ax
+
+
+def shared(results: Sequence[Result], **kwargs: Any) -> dict[str, Any]:
+    """One kind of axis for several results: logarithmic if one of them needs it."""
+    quantity = kwargs.get("quantity", "variance")
+    if quantity not in QUANTITIES:
+        raise ValueError(f"unknown quantity '{quantity}'. Choices: {', '.join(QUANTITIES)}")
+    return {"log": any(_wide(r, quantity) for r in results)}
+
+
+def _wide(result: Result, quantity: str) -> bool:
+    style.require(result, quantity)
+    values = result[quantity].values
+    values = values[np.isfinite(values)]
+    return bool(len(values) and values.min() > 0 and values.max() > 100 * values.min())

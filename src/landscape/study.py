@@ -1,0 +1,252 @@
+"""A network and data by name, ready for an analyzer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape import datasets
+from landscape.datasets.augment import augment as augment_batch
+from landscape.models.card import STAGES, Card, find, zoo
+from landscape.models.weights import fit, read
+from landscape.zoo.recipe import Recipe, save_weights, train
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network on one data set.
+
+    Attributes
+    ----------
+    name
+        ``model@data``, as in ``results/``.
+    card
+        What is known about the network.
+    model
+        With its weights, in eval mode.
+    batches
+        Frozen and augmented ``(inputs, targets)``.
+    facts
+        What a result should say about both: keyword arguments of ``landscape.label``.
+    """
+
+    name: str
+    card: Card
+    model: nn.Module
+    batches: list[tuple[Tensor, Tensor]]
+    facts: dict[str, Any]
+
+
+def prepare(
+    model: str,
+    data: str = "deadleaves",
+    *,
+    weights: str | None = None,
+    augment: str = "none",
+    split: str = "test",
+    limit: int | None = 256,
+    batch_size: int = 16,
+    seed: int = 0,
+    labels: bool = True,
+) -> Case:
+    """Load a network and freeze batches for it.
+
+    Parameters
+    ----------
+    model
+        A name of ``landscape models``, or ``timm:NAME``, ``torchvision:NAME``, ``hub:...``,
+        ``path/to/file.py:function``.
+    data
+        A data-set spec: ``deadleaves``, ``cifar10``, ``folder:/path``, ``npz:/path``...
+    weights
+        None: the published ones, or the zoo's for this data set. ``"random"``: untrained, drawn by
+        ``seed``. ``"initial"``, ``"warmup"``, ``"final"``: checkpoints of the zoo. Else a file.
+    augment
+        ``"none"``, ``"basic"`` or ``"deit"``; frozen by ``seed``.
+    split
+        ``"train"`` or ``"test"``.
+    limit
+        How many images, drawn by ``seed``; None for all.
+    batch_size
+        Images a batch; the last may be smaller.
+    seed
+        Of the choice of images, the augmentation and random weights.
+    labels
+        Whether labels matter: then their number of classes must be the network's.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, weights that do not fit, or classes that do not fit the head.
+
+    Examples
+    --------
+    >>> case = prepare("vit_s", limit=4, weights="random")
+    >>> case.name, [tuple(x.shape) for x, _ in case.batches]
+    ('vit_s@deadleaves', [(4, 3, 32, 32)])
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch size must be at least 1, got {batch_size}")
+    card = find(model)
+    home = data.partition(":")[0]
+    network, facts = _network(card, home, weights, seed)
+    size = card.size
+    images = datasets.load(data, split=split, size=size, limit=limit, seed=seed)
+    mean, std = card.mean or images.mean, card.std or images.std
+    if labels:
+        _check_classes(network, images, card, mean, std)
+    batches = []
+    for number, index in enumerate(torch.arange(len(images)).split(batch_size)):
+        batches.append(
+            augment_batch(
+                images.images[index],
+                images.targets[index],
+                augment,
+                classes=len(images.classes) or 1 + int(images.targets.max()),
+                mean=mean,
+                std=std,
+                seed=seed * 1_000_003 + number,
+            )
+        )
+    facts |= {
+        "model": card.name,
+        "family": card.family,
+        "data": data,
+        "split": split,
+        "augment": augment,
+        "batch_size": batch_size,
+        "data_seed": seed,
+        "preprocessing": {"size": list(images.images.shape[-2:]), "mean": mean, "std": std},
+    }
+    return Case(f"{_slug(card.name)}@{_slug(data)}", card, network, batches, facts)
+
+
+def untrained(card: Card, seed: int) -> nn.Module:
+    """A network with fresh weights drawn by ``seed``; the global generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return card.build().eval()
+
+
+def make(
+    model: str,
+    data: str,
+    recipe: Recipe,
+    folder: Path,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> dict[str, Any]:
+    """Train a network of the zoo and write its weight files; returns their facts.
+
+    ``folder`` gets a checkpoint each epoch (an interrupted run resumes there) and, at the end,
+    ``MODEL@DATA-seedN[-STAGE].safetensors`` in half precision, with the facts in the header.
+    """
+    card = find(model)
+    images = datasets.load(data, split="train", size=card.size)
+    test = datasets.load(data, split="test", size=card.size)
+    look = partial(
+        augment_batch, policy=recipe.augment, classes=len(images.classes), mean=images.mean, std=images.std
+    )
+    network = train(
+        card.build,
+        images.images,
+        images.targets,
+        lambda x, y, seed: look(x, y, seed=seed),
+        recipe,
+        folder,
+        report,
+    )
+    facts: dict[str, Any] = {}
+    for stage in STAGES:
+        state, _ = read(folder / f"{stage}.safetensors")
+        fit(network, state, stage)
+        facts = _facts(network, card, data, recipe, stage, test, images.mean, images.std)
+        suffix = "" if stage == "final" else f"-{stage}"
+        where = folder / f"{card.name}@{data}-seed{recipe.seed}{suffix}.safetensors"
+        save_weights(network, where, facts, torch.float16)
+    return facts
+
+
+def accuracy(network: nn.Module, images: datasets.Images, mean: Any, std: Any) -> float:
+    """Share of images whose largest output is their class."""
+    hits = 0
+    with torch.no_grad():
+        for index in torch.arange(len(images)).split(500):
+            inputs = datasets.normalise(images.images[index], mean, std)
+            hits += int((network(inputs).argmax(1) == images.targets[index]).sum())
+    return hits / len(images)
+
+
+def _facts(
+    network: nn.Module,
+    card: Card,
+    data: str,
+    recipe: Recipe,
+    stage: str,
+    test: datasets.Images,
+    mean: Any,
+    std: Any,
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "model": card.name,
+        "data": data,
+        "stage": stage,
+        "seed": recipe.seed,
+        "epoch": {"initial": 0, "warmup": recipe.warmup, "final": recipe.epochs}[stage],
+        "accuracy": accuracy(network, test, mean, std),
+        "recipe": asdict(recipe),
+        "mean": mean,
+        "std": std,
+        "command": f"landscape train --model {card.name} --data {data} --seed {recipe.seed}",
+    }
+
+
+def _network(
+    card: Card, home: str, weights: str | None, seed: int
+) -> tuple[nn.Module, dict[str, Any]]:
+    network = untrained(card, seed)
+    if weights == "random":
+        return network, {"weights": "random"}
+    if weights is not None and weights not in STAGES:
+        state, _ = read(Path(weights))
+        fit(network, state, weights)
+        return network, {"weights": Path(weights).name}
+    stage = weights or "final"
+    known = zoo(card.name)
+    for entry in known:
+        if entry["data"] == home and entry["stage"] == stage:
+            state, _ = read(entry["path"])
+            fit(network, state, entry["path"].name)
+            return network, {"weights": entry["path"].name, "accuracy": entry["accuracy"]}
+    if card.pretrained is not None and weights is None:
+        fit(network, card.pretrained(), card.name)
+        return network, {"weights": "published"}
+    choices = sorted({e["data"] for e in known if e["stage"] == stage})
+    raise ValueError(
+        f"there are no {stage} weights of {card.name} for {home}"
+        + (f" (there are for {', '.join(choices)})" if choices else "")
+        + "; give --weights FILE, or --weights random for an untrained network"
+    )
+
+
+def _check_classes(
+    network: nn.Module, images: datasets.Images, card: Card, mean: Any, std: Any
+) -> None:
+    with torch.no_grad():
+        outputs = network(datasets.normalise(images.images[:1], mean, std))
+    width = outputs.shape[-1]
+    classes, top = len(images.classes), int(images.targets.max())
+    if (classes and classes != width) or top >= width:
+        raise ValueError(
+            f"the data has {classes or top + 1} classes but the head of {card.name} has "
+            f"{width} outputs"
+        )
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.@" else "-" for c in text).strip("-")

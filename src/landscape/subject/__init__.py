@@ -1,0 +1,1 @@
+"""The only rooms that touch a network or its data: objective, probe, batches, guest."""

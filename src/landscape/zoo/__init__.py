@@ -1,0 +1,1 @@
+"""The networks trained here: their weights and the recipe that made them."""

@@ -1,0 +1,95 @@
+"""Small networks of each family, small data, and a watch on open figures."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+from torch import Tensor, nn
+
+matplotlib.use("agg")
+
+from landscape.models.alternet import AlterNet  # noqa: E402
+from landscape.models.resnet import ResNet  # noqa: E402
+from landscape.models.vit import ViT  # noqa: E402
+
+SHARED = Path(os.environ.get("LANDSCAPE_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def conv() -> nn.Module:
+    return ResNet(blocks=(1, 1), widths=(3, 4), classes=3)
+
+
+def msa() -> nn.Module:
+    return ViT(size=8, patch=4, dim=4, depth=2, heads=2, classes=3)
+
+
+def hybrid() -> nn.Module:
+    return AlterNet((1, 2), (0, 1), (3, 4), (2, 2), head_dim=2, window=2, classes=3)
+
+
+def plain() -> nn.Module:
+    """Group norm and tied weights, no skip, no BatchNorm."""
+    first = nn.Conv2d(3, 4, 3, padding=1)
+    again = nn.Conv2d(4, 4, 3, padding=1)
+    net = nn.Sequential(
+        first, nn.GroupNorm(2, 4), nn.GELU(), again, nn.SiLU(), again, nn.AvgPool2d(2), nn.Flatten()
+    )
+    net.append(nn.Linear(64, 3))
+    return net
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "conv": conv,
+    "msa": msa,
+    "hybrid": hybrid,
+    "plain": plain,
+}
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    """One small network of each family, float64, eval mode, weights away from zero."""
+    return make(request.param)
+
+
+def make(name: str) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = NETWORKS[name]().double().eval()
+        for value in net.parameters():
+            value.data.add_(0.1 * torch.randn_like(value))
+    return net
+
+
+@pytest.fixture
+def build() -> Callable[[str], nn.Module]:
+    return make
+
+
+@pytest.fixture
+def batches() -> list[tuple[Tensor, Tensor]]:
+    """Ragged: five examples and two, hard targets."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(7, 3, 8, 8, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (7,), generator=generator)
+    return [(x[:5], y[:5]), (x[5:], y[5:])]
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Real weights and photographs, which are not part of the product."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the folder of real data is not here: {folder}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_open_figures():
+    yield
+    import matplotlib.pyplot as plt
+
+    assert not plt.get_fignums(), "a figure was left open"
