@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 matplotlib.use("agg")
+torch.set_num_threads(1)  # the networks are tiny: threads only wait for each other
 
 from landscape.models.alternet import AlterNet  # noqa: E402
 from landscape.models.resnet import ResNet  # noqa: E402

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-_ASKED = "the memory is used up; a smaller --batch-size or --limit needs less"
+_MEMORY = "the memory is used up; a smaller --batch-size or --limit needs less"
 
 
 class Folder(click.Group):
@@ -78,12 +78,15 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _is_users(error: Exception) -> bool:
-    return not isinstance(error, RuntimeError) or "allocate" in str(error)
+    """Whether the user can do something about it; torch says no memory with a RuntimeError."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in ("allocate memory", "out of memory"))
+    return True
 
 
 def _line(error: Exception) -> str:
     if isinstance(error, MemoryError | RuntimeError):
-        return _ASKED
+        return _MEMORY
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""

@@ -11,7 +11,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -72,17 +73,18 @@ def save(result: Result, path: str | os.PathLike[str]) -> Path:
 def write(path: str | os.PathLike[str], data: bytes) -> Path:
     """Replace ``path`` by ``data`` in one step."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = _beside(path)
+        try:
+            with open(part, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     return path
 
 
@@ -97,15 +99,16 @@ def check_writable(path: str | os.PathLike[str], need: int = 1 << 20) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
-    try:
-        with open(part, "wb") as file:
-            file.write(b"\0" * need)  # a quota or a full disk shows only when bytes are written
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        part.unlink(missing_ok=True)
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = _beside(path)
+        try:
+            with open(part, "wb") as file:
+                file.write(b"\0" * need)  # a quota or a full disk shows only when bytes are written
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> Result:
@@ -194,6 +197,16 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return repr(value)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file could not be written: of a full disk the system does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _beside(path: Path) -> Path:

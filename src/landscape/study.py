@@ -1,7 +1,8 @@
 """A network and data by name, ready for an analyzer."""
 
+import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,19 @@ def prepare(
     card = find(model)
     home = data.partition(":")[0]
     network, facts = _network(card, home, weights, seed)
-    size = card.size
-    images = datasets.load(data, split=split, size=size, limit=limit, seed=seed)
+    images = datasets.load(
+        data,
+        split=split,
+        size=card.size,
+        limit=limit,
+        seed=seed,
+        crop=card.crop,
+        interpolation=card.interpolation,
+    )
     mean, std = card.mean or images.mean, card.std or images.std
+    width = _width(network, images, card, mean, std)
     if labels:
-        _check_classes(network, images, card, mean, std)
+        _check_classes(images, card, width)
     batches = []
     for number, index in enumerate(torch.arange(len(images)).split(batch_size)):
         batches.append(
@@ -106,7 +115,7 @@ def prepare(
                 images.images[index],
                 images.targets[index],
                 augment,
-                classes=len(images.classes) or 1 + int(images.targets.max()),
+                classes=max(width, 1 + int(images.targets.max())),
                 mean=mean,
                 std=std,
                 seed=seed * 1_000_003 + number,
@@ -146,9 +155,11 @@ def make(
     """
     card = find(model)
     images = datasets.load(data, split="train", size=card.size)
+    width = _width(untrained(card, recipe.seed), images, card, images.mean, images.std)
+    _check_classes(images, card, width)
     test = datasets.load(data, split="test", size=card.size)
     look = partial(
-        augment_batch, policy=recipe.augment, classes=len(images.classes), mean=images.mean, std=images.std
+        augment_batch, policy=recipe.augment, classes=width, mean=images.mean, std=images.std
     )
     network = train(
         card.build,
@@ -165,7 +176,8 @@ def make(
         fit(network, state, stage)
         facts = _facts(network, card, data, recipe, stage, test, images.mean, images.std)
         suffix = "" if stage == "final" else f"-{stage}"
-        where = folder / f"{card.name}@{data}-seed{recipe.seed}{suffix}.safetensors"
+        name = f"{_slug(card.name)}@{_slug(data)}-seed{recipe.seed}{suffix}"
+        where = folder / f"{name}.safetensors"
         save_weights(network, where, facts, torch.float16)
     return facts
 
@@ -190,8 +202,6 @@ def _facts(
     mean: Any,
     std: Any,
 ) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return {
         "model": card.name,
         "data": data,
@@ -202,8 +212,18 @@ def _facts(
         "recipe": asdict(recipe),
         "mean": mean,
         "std": std,
-        "command": f"landscape train --model {card.name} --data {data} --seed {recipe.seed}",
+        "command": _command(card, data, recipe),
     }
+
+
+def _command(card: Card, data: str, recipe: Recipe) -> str:
+    """The command that makes these weights: what differs from the defaults."""
+    told = [f"landscape train --model {card.name} --data {data} --seed {recipe.seed}"]
+    for field in fields(Recipe):
+        value = getattr(recipe, field.name)
+        if value != field.default and field.name != "seed":
+            told.append(f"--{field.name.replace('_', '-')} {value}")
+    return " ".join(told)
 
 
 def _network(
@@ -211,8 +231,16 @@ def _network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     network = untrained(card, seed)
     if weights == "random":
+        if card.fixed:
+            raise ValueError(f"{card.name} comes with its weights: there is no random twin of it")
         return network, {"weights": "random"}
     if weights is not None and weights not in STAGES:
+        if not Path(weights).exists():
+            raise FileNotFoundError(
+                errno.ENOENT,
+                f"no such weights; choose random, {', '.join(STAGES)} or a file",
+                weights,
+            )
         state, _ = read(Path(weights))
         fit(network, state, weights)
         return network, {"weights": Path(weights).name}
@@ -234,17 +262,27 @@ def _network(
     )
 
 
-def _check_classes(
-    network: nn.Module, images: datasets.Images, card: Card, mean: Any, std: Any
-) -> None:
-    with torch.no_grad():
-        outputs = network(datasets.normalise(images.images[:1], mean, std))
-    width = outputs.shape[-1]
+def _width(network: nn.Module, images: datasets.Images, card: Card, mean: Any, std: Any) -> int:
+    """Width of the output, found with one image; so a wrong size shows here."""
+    inputs = datasets.normalise(images.images[:1], mean, std)
+    try:
+        with torch.no_grad():
+            outputs = network(inputs)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"{card.name} cannot take images of {tuple(inputs.shape[1:])}: {error}"
+        ) from error
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        raise ValueError(f"{card.name} does not return one tensor (n, classes)")
+    return outputs.shape[1]
+
+
+def _check_classes(images: datasets.Images, card: Card, width: int) -> None:
     classes, top = len(images.classes), int(images.targets.max())
     if (classes and classes != width) or top >= width:
         raise ValueError(
             f"the data has {classes or top + 1} classes but the head of {card.name} has "
-            f"{width} outputs"
+            f"{width} outputs; choose data and weights that belong together"
         )
 
 

@@ -43,9 +43,9 @@ def test_the_seed_alone_decides(batch, policy):
 @pytest.mark.parametrize("policy", ["none", "basic", "deit"])
 def test_inputs_and_global_generators_are_left_alone(batch, policy):
     images, targets = batch[0].clone(), batch[1].clone()
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     run(batch, policy)
-    after = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    after = torch.get_rng_state(), np.random.get_state(), random.getstate()
     assert torch.equal(before[0], after[0])
     assert np.array_equal(before[1][1], after[1][1])
     assert before[1][2:] == after[1][2:]
@@ -55,10 +55,10 @@ def test_inputs_and_global_generators_are_left_alone(batch, policy):
 
 
 def test_generators_are_put_back_when_it_fails(batch):
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     with pytest.raises(RuntimeError):  # a target beyond the classes
         augment(batch[0], batch[1] + 50, "deit", classes=10, seed=0, **STATISTICS)
-    after = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    after = torch.get_rng_state(), np.random.get_state(), random.getstate()
     assert torch.equal(before[0], after[0])
     assert np.array_equal(before[1][1], after[1][1])
     assert before[2] == after[2]

@@ -64,11 +64,11 @@ def test_the_seed_picks_images_and_draws_nothing_else():
 
 def test_global_generators_are_left_alone():
     torch.manual_seed(3)
-    np.random.seed(3)  # noqa: NPY002
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(3)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
     load("deadleaves", limit=3)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before[1], np.random.get_state()[1])
 
 
 def test_the_constants_are_those_of_the_training_mixture():

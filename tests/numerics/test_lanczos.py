@@ -12,7 +12,9 @@ def with_spectrum(values, seed=0, dtype=torch.float64):
 
 
 def start(n, dtype=torch.float64, seed=1):
-    return torch.randn(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
+        dtype
+    )
 
 
 SPECTRA = {

@@ -169,6 +169,7 @@ def test_bad_losses_and_targets(build, batches):
         objective.value(objective.parameters())
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_torch_func_hessian_is_no_oracle_through_layer_norm():
     """Why double backward: nested forward-over-reverse Jacobians are wrong here (torch <= 2.15).
 

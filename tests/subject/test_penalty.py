@@ -4,7 +4,9 @@ import torch
 from landscape.subject.penalty import L2, NormSum, matrices
 
 
-@pytest.mark.parametrize("penalty", [L2(0.3), NormSum(0.3), L2(0.3, matrices), NormSum(0.3, matrices)])
+@pytest.mark.parametrize(
+    "penalty", [L2(0.3), NormSum(0.3), L2(0.3, matrices), NormSum(0.3, matrices)]
+)
 def test_gradient_and_hvp_equal_autograd(penalty):
     generator = torch.Generator().manual_seed(0)
     w = {

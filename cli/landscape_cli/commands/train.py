@@ -1,6 +1,7 @@
 """`landscape train`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,9 +12,9 @@ from landscape_cli.progress import epochs_on
 @click.command(short_help="Train a network as those of the zoo were trained.")
 @click.option("-m", "--model", required=True, help="A name of 'landscape models'.")
 @click.option("-d", "--data", default="deadleaves", show_default=True, help="A data set.")
-@click.option("--epochs", type=int, default=40, show_default=True, help="Passes over the data.")
+@click.option("--epochs", type=int, default=25, show_default=True, help="Passes over the data.")
 @click.option("--warmup", type=int, default=3, show_default=True, help="Epochs of linear warm-up.")
-@click.option("--lr", type=float, default=2e-3, show_default=True, help="Peak learning rate.")
+@click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
 @click.option("--batch-size", type=int, default=128, show_default=True, help="Images a step.")
 @click.option("--weight-decay", type=float, default=0.05, show_default=True, help="Of AdamW.")
 @click.option(
@@ -24,7 +25,7 @@ from landscape_cli.progress import epochs_on
     help="Of weights, order and augmentation.",
 )
 @click.option("-o", "--output", metavar="FOLDER", help="Default: runs/MODEL@DATA-seedSEED.")
-def command(model: str, data: str, output: str | None, **recipe: float) -> None:
+def command(model: str, data: str, output: str | None, **recipe: Any) -> None:
     """Train a network with AdamW and the 'deit' augmentation, and write its weights.
 
     The folder gets a checkpoint each epoch: the same command again takes up where it stopped. At
@@ -39,8 +40,9 @@ def command(model: str, data: str, output: str | None, **recipe: float) -> None:
     from landscape.study import make
     from landscape.zoo.recipe import Recipe
 
-    folder = Path(output or f"runs/{model}@{data.replace('/', '-')}-seed{recipe['seed']}")
+    name = f"{model}@{data}-seed{recipe['seed']}".replace("/", "-")
+    folder = Path(output or f"runs/{name}")
     check_writable(folder / "last.pt")
-    facts = make(model, data, Recipe(**recipe), folder, epochs_on(int(recipe["epochs"])))
+    facts = make(model, data, Recipe(**recipe), folder, epochs_on(recipe["epochs"]))
     click.echo(f"{model}@{data}: accuracy {facts['accuracy']:.3f} on the test split", err=True)
     click.echo(next(folder.glob(f"*-seed{recipe['seed']}.safetensors")))

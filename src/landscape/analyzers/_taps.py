@@ -1,4 +1,4 @@
-"""What analyzers of feature maps have in common: one pass, a statistic of each image at each tap."""
+"""What analyzers of feature maps share: one pass, a statistic of each image at each tap."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

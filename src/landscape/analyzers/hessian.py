@@ -109,7 +109,11 @@ def hessian(
     }
     if total is not None:
         data |= {
-            "set_eigenvalue": ("rank", total.values.numpy(), _label("Hessian eigenvalue, whole set")),
+            "set_eigenvalue": (
+                "rank",
+                total.values.numpy(),
+                _label("Hessian eigenvalue, whole set"),
+            ),
             "set_residual": ("rank", total.residuals.numpy(), _label("residual, whole set")),
             "set_converged": ("rank", total.converged.numpy(), _label("converged, whole set")),
             "set_products": ((), total.products, _label("Hessian-vector products, whole set")),

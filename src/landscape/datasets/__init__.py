@@ -4,10 +4,13 @@
 limit, seed) -> Images``. Adding a data set is adding a file.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,9 +48,9 @@ class Images:
 
 
 def schemes() -> list[str]:
-    """Names of the data-set files in this folder."""
-    here = Path(__file__).parent
-    return sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_"))
+    """Names of the data-set files in this folder: those with a function ``load``."""
+    files = [p for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_")]
+    return sorted(p.stem for p in files if "\ndef load(" in p.read_text("utf-8"))
 
 
 def load(
@@ -57,8 +60,13 @@ def load(
     size: int | None = None,
     limit: int | None = None,
     seed: int = 0,
+    crop: float = 1.0,
+    interpolation: str = "bilinear",
 ) -> Images:
     """Load the data set that ``spec`` names.
+
+    ``crop`` and ``interpolation`` are for sets whose files have sizes of their own; the others have
+    no such arguments and are drawn or stored at the size asked.
 
     Examples
     --------
@@ -70,10 +78,15 @@ def load(
         near = get_close_matches(scheme, schemes(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"unknown data set '{spec}'{hint} Choices: {', '.join(schemes())}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 image, got {limit}")
     module = import_module(f"landscape.datasets.{scheme}")
-    return module.load(path or None, split=split, size=size, limit=limit, seed=seed)
+    how: dict[str, Any] = {"split": split, "size": size, "limit": limit, "seed": seed}
+    resize = {"crop": crop, "interpolation": interpolation}
+    how |= {k: v for k, v in resize.items() if k in signature(module.load).parameters}
+    return module.load(path or None, **how)
 
 
 def order(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
@@ -83,7 +96,7 @@ def order(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(count)[:limit]
 
 
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Uint8 ``(n, 3, h, w)`` to float32, ``(x / 255 - mean) / std`` per channel."""
     m, s = (torch.tensor(v).view(1, -1, 1, 1) for v in (mean, std))
     return (images.float() / 255 - m) / s

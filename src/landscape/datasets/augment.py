@@ -15,16 +15,28 @@ effective sample size the number of batches; hence ``mode="elem"``.
 """
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.datasets import normalise
+
 POLICIES = ("none", "basic", "deit")
 SMOOTHING = 0.1
 
 
-def augment(images: Tensor, targets: Tensor, policy: str, *, classes: int, mean, std, seed: int):
+def augment(
+    images: Tensor,
+    targets: Tensor,
+    policy: str,
+    *,
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int,
+) -> tuple[Tensor, Tensor]:
     """Augment and normalise one batch.
 
     Parameters
@@ -53,30 +65,33 @@ def augment(images: Tensor, targets: Tensor, policy: str, *, classes: int, mean,
     >>> a.shape, t.shape, bool(t.sum(1).allclose(torch.ones(4)))
     (torch.Size([4, 3, 32, 32]), torch.Size([4, 10]), True)
     """
-    from landscape.datasets import normalise
-
     if policy not in POLICIES:
         raise ValueError(f"unknown augmentation '{policy}'; choose {', '.join(POLICIES)}")
     if policy == "none":
         return normalise(images, mean, std), targets
-    python, array = random.getstate(), np.random.get_state()
+    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         random.seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         torch.manual_seed(seed)
         try:
             return _augment(images, targets, policy, classes, mean, std)
         finally:
             random.setstate(python)
-            np.random.set_state(array)
+            np.random.set_state(array)  # noqa: NPY002
 
 
-def _augment(images: Tensor, targets: Tensor, policy: str, classes: int, mean, std):
+def _augment(
+    images: Tensor,
+    targets: Tensor,
+    policy: str,
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> tuple[Tensor, Tensor]:
     from timm.data.auto_augment import rand_augment_transform
     from timm.data.random_erasing import RandomErasing
     from torchvision.transforms import v2
-
-    from landscape.datasets import normalise
 
     size = images.shape[-1]
     if size < 96:

@@ -32,7 +32,7 @@ class ConvBlock(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention inside disjoint ``window x window`` squares, one relative bias for all heads."""
+    """Self-attention inside disjoint square windows, one relative bias for all heads."""
 
     def __init__(self, dim_in: int, dim: int, heads: int, head_dim: int, window: int) -> None:
         super().__init__()

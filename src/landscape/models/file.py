@@ -50,6 +50,7 @@ class Place:
         path, bytecode = list(sys.path), sys.dont_write_bytecode
         names = {p.stem for d in self.paths for p in Path(d).glob("*.py")}
         names |= {p.parent.name for d in self.paths for p in Path(d).glob("*/__init__.py")}
+        names -= {"__main__", "landscape"}  # one program, and one class Card
         hidden = {
             name: module
             for name, module in sys.modules.items()

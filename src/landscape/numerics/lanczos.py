@@ -68,7 +68,7 @@ def lanczos(
     max_products
         Give up after so many products; what has not converged is flagged.
     basis
-        Vectors held at once, at least ``2 k + 2``; restart when they are used up. Unbounded if None.
+        Vectors held at once, at least ``2 k + 2``; restart when used up. Unbounded if None.
 
     Returns
     -------

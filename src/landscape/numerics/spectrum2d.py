@@ -1,8 +1,8 @@
 """Spectra of feature maps on true frequencies.
 
-Frequencies are in units of pi radians per sample of the map's own grid, so the Nyquist frequency of
-an axis is 1. The number ``(1, 1)`` of the diagonal lies at radius sqrt(2); an odd grid has no bin at
-1 at all. Nothing is interpolated: a bin exists on the grid or it does not exist.
+Frequencies are in units of pi radians per sample of the map's own grid: the Nyquist frequency of an
+axis is 1, the corner ``(1, 1)`` of the diagonal lies at radius sqrt(2), and an odd grid has no bin
+at 1 at all. Nothing is interpolated: a bin exists on the grid or it does not exist.
 """
 
 from math import gcd

@@ -117,7 +117,9 @@ def check_repeatable(model: nn.Module, batches: Batches) -> None:
     check(batches)
     if not isinstance(batches, list | tuple):
         for index, (one, two) in enumerate(zip(batches, batches, strict=False)):
-            if not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, two, strict=True)):
+            if not all(
+                a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, two, strict=True)
+            ):
                 raise ValueError(
                     f"batch {index} differs between two passes: shuffling or random augmentation; "
                     "pass landscape.freeze(loader)"
@@ -146,6 +148,4 @@ def check_finite(model: nn.Module) -> None:
         if isinstance(value, Tensor) and value.is_floating_point():
             bad = int((~torch.isfinite(value)).sum())
             if bad:
-                raise ValueError(
-                    f"'{name}' holds {bad} NaN or infinite numbers of {value.numel()}"
-                )
+                raise ValueError(f"'{name}' holds {bad} NaN or infinite numbers of {value.numel()}")

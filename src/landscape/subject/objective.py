@@ -1,14 +1,15 @@
 """The empirical risk as a function of the parameters: value, gradient, Hessian-vector product.
 
 One loss per example; nobody else averages, so a ragged last batch weighs what it should. Second
-derivatives are double backward passes: forward-over-reverse through ``torch.func`` is silently wrong
-for some normalisation layers when Jacobians are nested. Attention runs on the math kernel, the only
+derivatives are double backward passes: nested Jacobians of ``torch.func`` are silently wrong
+through some normalisation layers. Attention runs on the math kernel, the only
 one that has a second derivative.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -203,13 +204,13 @@ def _leaves(params: Params) -> Params:
     return {n: p.detach().requires_grad_() for n, p in params.items()}
 
 
-def _grad(outputs: list[Tensor], leaves: Params, **kwargs: object) -> Params:
+def _grad(outputs: list[Tensor], leaves: Params, **kwargs: Any) -> Params:
     grads = torch.autograd.grad(
         outputs,
         list(leaves.values()),
         allow_unused=True,
         materialize_grads=True,
-        **kwargs,  # type: ignore[arg-type]
+        **kwargs,
     )
     return dict(zip(leaves, grads, strict=True))
 

@@ -13,7 +13,7 @@ finds the taps of any network from one traced forward pass, with no list of arch
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -62,10 +62,7 @@ class Tap:
         >>> Tap("blocks.0", layout="tokens", prefix=1).read(torch.zeros(2, 17, 8)).shape
         torch.Size([2, 8, 4, 4])
         """
-        if self.layout == "nchw":
-            want = 4
-        else:
-            want = 4 if self.layout == "nhwc" else 3
+        want = 3 if self.layout == "tokens" else 4
         if value.ndim != want:
             raise ValueError(f"tap {self} hears {tuple(value.shape)}, which is not {self.layout}")
         if self.layout == "nchw":
@@ -214,7 +211,9 @@ def _residual(traced: Trace, found: dict[int, Tap]) -> list[str]:
                 continue
         for side, table in (("in", traced.inputs), ("out", traced.outputs)):
             heard = [
-                (m, n[0]) for m, n in table.items() if m and len(n) == 1 and traced.origin(n[0]) == node
+                (m, n[0])
+                for m, n in table.items()
+                if m and len(n) == 1 and traced.origin(n[0]) == node
             ]
             if heard:
                 _offer(traced, found, heard[0][0], side, heard[0][1])
@@ -226,10 +225,10 @@ def _siblings(traced: Trace, owners: list[str], found: dict[int, Tap]) -> None:
     """Blocks whose name differs from a residual block's only in its numbers."""
     patterns = {_pattern(name) for name in owners if re.search(r"\d", name)}
     for name, outs in list(traced.outputs.items()):
-        if len(outs) == 1 and name not in owners and _pattern(name) in patterns:
-            if traced.composite(name):
-                owners.append(name)
-                _offer(traced, found, name, "out", outs[0])
+        alike = len(outs) == 1 and name not in owners and _pattern(name) in patterns
+        if alike and traced.composite(name):
+            owners.append(name)
+            _offer(traced, found, name, "out", outs[0])
 
 
 def _pattern(name: str) -> str:
@@ -262,9 +261,7 @@ def _with_kinds(traced: Trace, found: dict[int, Tap], stem: bool) -> list[Tap]:
         past = traced.ancestry[node]
         kind = "stem" if stem and position == 0 else (old.kind or traced.kind(past & ~seen))
         seen |= past
-        taps.append(
-            Tap(old.module, old.side, kind, old.layout, old.prefix, old.grid),
-        )
+        taps.append(replace(old, kind=kind))
     return taps
 
 

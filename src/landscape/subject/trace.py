@@ -75,7 +75,7 @@ class Trace:
                     yield number
 
     def kind(self, members: int) -> str:
-        """What a set of nodes does to a map: attention, convolution, MLP, pooling or only a norm."""
+        """What a set of nodes does to a map: attend, convolve, MLP, pool or only normalise."""
         nodes = [(i, n) for i, n in enumerate(self.nodes) if members >> i & 1]
         ops = {n.op for _, n in nodes}
         soft = sum(1 << i for i, n in nodes if n.op in ("softmax", "_softmax"))
@@ -186,7 +186,7 @@ class _Recorder(TorchFunctionMode):
         if op in (*_CONVS, "batch_norm", "group_norm", "instance_norm", "interpolate") or (
             "pool" in op
         ):
-            return ("nchw", shape[2:]) if len(shape) == 4 else ("", None)  # type: ignore[return-value]
+            return ("nchw", (shape[2], shape[3])) if len(shape) == 4 else ("", None)
         if op == "linear" or op == "layer_norm":
             if len(shape) == 4 and (mapped is None or mapped.layout == "nhwc" or op == "linear"):
                 return "nhwc", (shape[1], shape[2])

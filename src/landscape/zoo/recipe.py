@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,14 +33,21 @@ class Recipe:
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
 
-    epochs: int = 40
+    epochs: int = 25
     warmup: int = 3
     batch_size: int = 128
-    lr: float = 2e-3
+    lr: float = 1e-3
     weight_decay: float = 0.05
     clip: float = 5.0
     augment: str = "deit"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.warmup <= self.epochs or self.batch_size < 1:
+            raise ValueError(
+                f"a recipe needs 1 <= warmup <= epochs and a batch of at least 1, got warm-up "
+                f"{self.warmup}, epochs {self.epochs}, batch size {self.batch_size}"
+            )
 
     def rate(self, epoch: float) -> float:
         """Learning rate at a fractional epoch: linear warm-up, then half a cosine to 0."""
@@ -103,7 +111,9 @@ def train(
                 outputs = model(x.contiguous(memory_format=torch.channels_last))
             loss = cross_entropy(outputs.float(), y)
             if not torch.isfinite(loss):
-                raise RuntimeError(f"training loss is {loss.item()} in epoch {epoch + 1}")
+                raise ValueError(
+                    f"the training loss is {loss.item()} in epoch {epoch + 1}: try a lower --lr"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -111,13 +121,13 @@ def train(
             total += loss.item() * len(x)
         if epoch + 1 == recipe.warmup:
             save_weights(model, folder / "warmup.safetensors", {"epoch": epoch + 1})
-        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        _replace(
-            folder / "last.pt",
-            lambda path, state=state, epoch=epoch: torch.save(
-                state | {"epoch": epoch + 1, "recipe": asdict(recipe)}, path
-            ),
-        )
+        state = {
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "epoch": epoch + 1,
+            "recipe": asdict(recipe),
+        }
+        _replace(folder / "last.pt", partial(torch.save, state))
         report(epoch + 1, total / len(images))
     model.eval()
     save_weights(model, folder / "final.safetensors", {"epoch": recipe.epochs})
@@ -140,7 +150,8 @@ def _epoch(
     images: Tensor, targets: Tensor, augment: Augment, recipe: Recipe, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-    for step, index in enumerate(torch.randperm(len(images), generator=generator).split(recipe.batch_size)):
+    order = torch.randperm(len(images), generator=generator)
+    for step, index in enumerate(order.split(recipe.batch_size)):
         seed = (recipe.seed * 100_003 + epoch) * 10_007 + step
         yield augment(images[index], targets[index], seed)
 
@@ -162,5 +173,8 @@ def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, reci
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside, then rename: a reader never sees half a file."""
     part = path.with_suffix(path.suffix + ".part")
-    write(part)
-    os.replace(part, path)
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

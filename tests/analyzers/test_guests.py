@@ -1,0 +1,118 @@
+"""No analyzer leaves a trace; each repeats bit for bit; each refuses bad input."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+import landscape
+from landscape import result
+
+FOLDER = Path(landscape.__file__).parent / "analyzers"
+ANALYZERS = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
+SMALL = {"hessian": {"k": 2}, "surface": {"points": 3}}
+
+
+def run(name, model, batches, **kwargs):
+    return getattr(landscape, name)(model, batches, **SMALL.get(name, {}), **kwargs)
+
+
+def state(net):
+    def raw(t):
+        return None if t is None else t.detach().numpy().tobytes()
+
+    return (
+        {n: raw(t) for n, t in net.state_dict().items()},
+        [(id(p), p.requires_grad, raw(p.grad)) for p in net.parameters()],
+        [(id(m), m.training) for m in net.modules()],
+        [(a, list(v)) for m in net.modules() for a, v in vars(m).items() if a.endswith("_hooks")],
+        torch.get_rng_state().numpy().tobytes(),
+        np.random.get_state()[1].tobytes(),
+        random.getstate(),
+        torch.backends.mha.get_fastpath_enabled(),
+        torch.backends.cuda.flash_sdp_enabled(),
+    )
+
+
+@pytest.fixture
+def guest(network):
+    """In train mode, with gradients and a frozen weight: as a user may bring it."""
+    network.train()
+    first = next(network.parameters())
+    first.grad = torch.ones_like(first)
+    list(network.parameters())[-1].requires_grad_(False)
+    return network
+
+
+@pytest.mark.parametrize("name", ANALYZERS)
+def test_success_leaves_no_trace(name, guest, batches):
+    before = state(guest)
+    run(name, guest, batches)
+    assert state(guest) == before
+
+
+@pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("name", ANALYZERS)
+def test_an_exception_leaves_no_trace(name, end, guest, batches):
+    def stop(items, total, label):
+        yield from list(items)[:1]
+        raise end
+
+    before = state(guest)
+    with pytest.raises(end):
+        run(name, guest, batches, progress=stop)
+    assert state(guest) == before
+
+
+@pytest.mark.parametrize("name", ANALYZERS)
+def test_results_repeat_bit_for_bit_and_have_a_schema(name, network, batches, tmp_path):
+    one, two = run(name, network, batches), run(name, network, batches)
+    a, b = result.save(one, tmp_path / "a.nc"), result.save(two, tmp_path / "b.nc")
+    assert a.read_bytes() == b.read_bytes()
+    xr.testing.assert_identical(result.load(a), one)
+    assert one.attrs["analyzer"] == name
+    for variable in one.variables.values():
+        assert variable.attrs["long_name"]
+        assert variable.attrs["units"]
+
+
+@pytest.mark.parametrize("name", ANALYZERS)
+def test_train_mode_and_eval_mode_give_the_same(name, network, batches):
+    one = run(name, network, batches)
+    two = run(name, network.train(), batches)
+    xr.testing.assert_equal(one, two)
+
+
+@pytest.mark.parametrize("name", ANALYZERS)
+def test_bad_input_is_refused(name, build, batches):
+    net = build("msa")
+    with pytest.raises(TypeError, match="only once"):
+        run(name, net, iter(batches))
+    with pytest.raises(TypeError, match=r"nn\.Module"):
+        run(name, lambda x: x, batches)
+    x, y = batches[0]
+    with pytest.raises(ValueError, match="inputs of batch 0 hold 1 NaN"):
+        bad = x.clone()
+        bad[0, 0, 0, 0] = float("nan")
+        run(name, net, [(bad, y)])
+    net.head.weight.data[0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"'head\.weight' holds 1 NaN"):
+        run(name, net, batches)
+
+
+@pytest.mark.parametrize("name", ANALYZERS)
+def test_a_restless_network_is_refused(name, batches):
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Conv2d(3, 3, 3).double()
+
+        def forward(self, x):
+            return self.body(x).mean((2, 3)) + torch.randn(len(x), 3)
+
+    with pytest.raises(ValueError, match="asked twice"):
+        run(name, Noisy(), batches)

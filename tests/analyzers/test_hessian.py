@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import landscape
+from landscape.subject.objective import Objective, cross_entropy, ravel, unravel
+from landscape.subject.penalty import L2, matrices
+
+
+def dense(model, batches, weight_decay=0.0):
+    """All eigenvalues from the Hessian built row by row with double backward, float64."""
+    objective = Objective(model, batches, cross_entropy, weight_decay)
+    params = objective.parameters()
+    product = objective.linearise(params)
+    n = ravel(params).numel()
+    eye = torch.eye(n, dtype=torch.float64)
+    h = torch.stack([ravel(product(unravel(e, params))) for e in eye])
+    values = torch.linalg.eigvalsh((h + h.T) / 2)
+    return values[values.abs().argsort(descending=True)].numpy()
+
+
+def test_each_batch_and_the_whole_equal_the_dense_hessian(network, batches):
+    result = landscape.hessian(network, batches, k=4, tol=1e-8)
+    for index, batch in enumerate(batches):
+        want = dense(network, [batch])[:4]
+        assert np.allclose(result.eigenvalue[index], want, rtol=1e-8)
+    assert np.allclose(result.set_eigenvalue, dense(network, batches)[:4], rtol=1e-8)
+    assert result.converged.all()
+    assert result.set_converged.all()
+    assert result.examples.values.tolist() == [5, 2]
+    assert (np.diff(np.abs(result.eigenvalue), axis=1) <= 1e-9).all()
+
+
+def test_the_default_tolerance_is_kept(network, batches):
+    result = landscape.hessian(network, batches, k=3)
+    for index, batch in enumerate(batches):
+        every = dense(network, [batch])
+        for value, residual in zip(
+            result.eigenvalue[index].values, result.residual[index].values, strict=True
+        ):
+            assert np.abs(every - value).min() <= residual + 1e-9
+            assert residual <= 1e-3 * abs(value)
+
+
+def test_weight_decay_shifts_every_eigenvalue(network, batches):
+    one = batches[:1]
+    plain = dense(network, one)
+    shifted = landscape.hessian(network, one, k=3, tol=1e-8, weight_decay=2.0)
+    want = plain + 2.0
+    want = want[np.abs(want).argsort()[::-1]][:3]
+    assert np.allclose(shifted.eigenvalue[0], want, rtol=1e-8)
+    masked = landscape.hessian(network, one, k=3, tol=1e-8, weight_decay=L2(2.0, matrices))
+    assert np.allclose(masked.eigenvalue[0], dense(network, one, L2(2.0, matrices))[:3], rtol=1e-8)
+    assert not np.allclose(masked.eigenvalue[0], want, rtol=1e-6)
+
+
+def test_a_quadratic_has_its_spectrum_with_signs():
+    """Eigenvalues 1, -1 and 0.99: what power iteration with deflation gets wrong."""
+    d = torch.tensor([1.0, -1.0, 0.99], dtype=torch.float64)
+
+    def loss(outputs, targets):
+        return (0.5 * d * outputs**2).sum(1)
+
+    class Weights(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64))
+
+        def forward(self, x):
+            return self.w.expand(len(x), 3) * x
+
+    batches = [(torch.ones(4, 3, dtype=torch.float64), torch.zeros(4))]
+    result = landscape.hessian(Weights(), batches, k=3, loss=loss)
+    assert sorted(result.eigenvalue[0].values.round(8)) == [-1.0, 0.99, 1.0]
+
+
+def test_ragged_batches_weigh_by_examples(network, batches):
+    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    together = landscape.hessian(network, [(x, y)], k=2, tol=1e-8)
+    apart = landscape.hessian(network, batches, k=2, tol=1e-8)
+    assert np.allclose(together.eigenvalue[0], apart.set_eigenvalue, rtol=1e-8)
+    assert np.allclose(together.set_eigenvalue, together.eigenvalue[0])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_agrees_with_pyhessian(build):
+    """The cross-check: a peer's power iteration on one batch, to its own tolerance."""
+    from pyhessian import hessian as peer
+
+    torch.manual_seed(0)
+    net = build("conv").float()
+    x, y = torch.randn(16, 3, 8, 8), torch.randint(3, (16,))
+    ours = landscape.hessian(net, [(x, y)], k=1)
+    theirs = peer(net, nn.CrossEntropyLoss(), data=(x, y), cuda=False)
+    values, _ = theirs.eigenvalues(maxIter=500, tol=1e-5, top_n=1)
+    assert ours.eigenvalue[0, 0].item() == pytest.approx(values[0], rel=2e-3)
+
+
+def test_limits_are_said(build, batches):
+    net = build("msa")
+    with pytest.raises(ValueError, match="k must be between 1"):
+        landscape.hessian(net, batches, k=0)
+    few = landscape.hessian(net, batches, k=3, max_products=4, whole=False)
+    assert not few.converged.all()
+    assert (few.products == 4).all()
+    assert "set_eigenvalue" not in few
+    with pytest.raises(ValueError, match="only 3 outputs"):
+        landscape.hessian(net, [(batches[0][0], batches[0][1] + 3)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["timm", "torchvision"])
+def test_published_transformers_do_not_crash_on_fused_attention(name):
+    """Every peer dies here: the default attention kernel has no second derivative."""
+    import timm
+    import torchvision
+
+    torch.manual_seed(0)
+    net = (
+        timm.create_model("vit_tiny_patch16_224", depth=2, img_size=64)
+        if name == "timm"
+        else torchvision.models.VisionTransformer(64, 16, 2, 3, 96, 192)
+    )
+    result = landscape.hessian(net, [(torch.randn(2, 3, 64, 64), torch.tensor([1, 2]))], k=1)
+    assert result.converged.all()
+    assert np.isfinite(result.eigenvalue).all()
