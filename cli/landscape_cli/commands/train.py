@@ -12,7 +12,7 @@ from landscape_cli.progress import epochs_on
 @click.command(short_help="Train a network as those of the zoo were trained.")
 @click.option("-m", "--model", required=True, help="A name of 'landscape models'.")
 @click.option("-d", "--data", default="deadleaves", show_default=True, help="A data set.")
-@click.option("--epochs", type=int, default=25, show_default=True, help="Passes over the data.")
+@click.option("--epochs", type=int, default=18, show_default=True, help="Passes over the data.")
 @click.option("--warmup", type=int, default=3, show_default=True, help="Epochs of linear warm-up.")
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
 @click.option("--batch-size", type=int, default=128, show_default=True, help="Images a step.")

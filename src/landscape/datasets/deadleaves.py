@@ -50,8 +50,8 @@ MIXTURES: dict[str, tuple[float, float, float]] = {
 SPLITS = {"train": 0, "test": 1}
 COUNTS = {"train": 20_000, "test": 5_000}
 #: channel mean and standard deviation of the training mixture (a test recomputes them)
-MEAN = (0.500, 0.499, 0.499)
-STD = (0.231, 0.229, 0.229)
+MEAN = (0.499, 0.499, 0.499)
+STD = (0.220, 0.219, 0.219)
 
 _LEAVES = 20  # background leaves at 32 px; grows with the size
 _KEY = 0xDEAD1EAF
@@ -145,9 +145,10 @@ def _render(
     u, v = pose(draw["pose"], x, y)
     radius = draw["pose"][:, 2, None, None] * size
     alpha = np.clip(silhouette(shape, u, v) * radius + 0.5, 0, 1)[:, None]
+    contrast = draw["vivid"][:, :, None, None]  # of hue and texture; some objects are camouflaged
     colour = hue((palette + draw["jitter"][:, 0]) / 10)
-    coat = 0.5 + 0.30 * colour[:, :, None, None] + draw["jitter"][:, 1, None, None, None]
-    coat = coat + 0.18 * pattern(texture, draw, x, y)[:, None] + 0.08 * fields[:, 1:2]
+    coat = 0.5 + contrast[:, :1] * colour[:, :, None, None] + draw["jitter"][:, 1, None, None, None]
+    coat = coat + contrast[:, 1:] * pattern(texture, draw, x, y)[:, None] + 0.08 * fields[:, 1:2]
     picture = picture * (1 - alpha) + coat * alpha
     for one, field, scene in zip(picture, fields[:, 0], scenes, strict=True):
         for k in (leaves, leaves + 1):  # occluders, thrown after the object
@@ -157,7 +158,7 @@ def _render(
 
 
 _CUES = ("shape", "texture", "palette")
-_OBJECT = ("target", "cues", "ground", "noise", "pose", "jitter", "phase", "tilt")
+_OBJECT = ("target", "cues", "ground", "noise", "pose", "vivid", "jitter", "phase", "tilt")
 
 
 def _scene(index: int, mixture: str, split: str, leaves: int, size: int) -> dict[str, NDArray]:
@@ -177,7 +178,7 @@ def _scene(index: int, mixture: str, split: str, leaves: int, size: int) -> dict
     angle = rng.random(2) * 2 * np.pi
     reach = rng.uniform(0.24, 0.36, 2)
     centre[leaves:] = 0.5 + np.stack([np.cos(angle) * reach, np.sin(angle) * reach], -1)
-    radius[leaves:] = rng.uniform(0.06, 0.13, 2)
+    radius[leaves:] = rng.uniform(0.07, 0.14, 2)
     return {
         "target": target,
         "cues": cues,
@@ -193,13 +194,14 @@ def _scene(index: int, mixture: str, split: str, leaves: int, size: int) -> dict
         "sign": rng.choice([-1.0, 1.0], n),
         "pose": np.array(
             [
-                *rng.uniform(0.43, 0.57, 2),
-                rng.uniform(0.30, 0.42),
-                rng.normal(0, 0.25),
+                *rng.uniform(0.40, 0.60, 2),
+                rng.uniform(0.28, 0.40),
+                rng.normal(0, 0.3),
                 rng.uniform(0.8, 1.0),
             ]
         ),
-        "jitter": np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.12, 0.12)]),
+        "jitter": np.array([rng.uniform(-0.25, 0.25), rng.uniform(-0.15, 0.15)]),
+        "vivid": rng.uniform([0.12, 0.07], [0.3, 0.2]),
         "phase": rng.random(3) * 2 * np.pi,
         "tilt": rng.random() * 2 * np.pi,
     }

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -242,16 +242,13 @@ def _offer(
     value = traced.nodes[node] if node >= 0 else None
     if value is None or node in found or value.layout not in ("nchw", "nhwc", "tokens"):
         return
-    grid, prefix = value.grid, 0
+    grid, prefix = None, 0
     if value.layout == "tokens":
-        if grid is None:
-            return
-        prefix = value.shape[1] - grid[0] * grid[1]
+        grid = value.grid
+        prefix = -1 if grid is None else value.shape[1] - grid[0] * grid[1]
         if prefix < 0:
             return
-    found[node] = Tap(
-        module, side, kind, value.layout, prefix, grid if value.layout == "tokens" else None
-    )
+    found[node] = Tap(module, side, kind, cast(Layout, value.layout), prefix, grid)
 
 
 def _with_kinds(traced: Trace, found: dict[int, Tap], stem: bool) -> list[Tap]:

@@ -33,7 +33,7 @@ class Recipe:
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
 
-    epochs: int = 25
+    epochs: int = 18
     warmup: int = 3
     batch_size: int = 128
     lr: float = 1e-3
