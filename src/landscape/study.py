@@ -124,14 +124,14 @@ def prepare(
     facts |= {
         "model": card.name,
         "family": card.family,
-        "data": data,
+        "data": _public(data),
         "split": split,
         "augment": augment,
         "batch_size": batch_size,
         "data_seed": seed,
         "preprocessing": {"size": list(images.images.shape[-2:]), "mean": mean, "std": std},
     }
-    return Case(f"{_slug(card.name)}@{_slug(data)}", card, network, batches, facts)
+    return Case(f"{_slug(card.name)}@{_slug(_public(data))}", card, network, batches, facts)
 
 
 def untrained(card: Card, seed: int) -> nn.Module:
@@ -284,6 +284,12 @@ def _check_classes(images: datasets.Images, card: Card, width: int) -> None:
             f"the data has {classes or top + 1} classes but the head of {card.name} has "
             f"{width} outputs; choose data and weights that belong together"
         )
+
+
+def _public(data: str) -> str:
+    """The spec without the folders of this machine: ``folder:/here/photos`` is folder:photos."""
+    scheme, colon, path = data.partition(":")
+    return f"{scheme}{colon}{Path(path).name}"
 
 
 def _slug(text: str) -> str:
