@@ -122,7 +122,7 @@ def prepare(
             )
         )
     facts |= {
-        "model": card.name,
+        "model": _public(card.name),
         "family": card.family,
         "data": _public(data),
         "split": split,
@@ -131,7 +131,9 @@ def prepare(
         "data_seed": seed,
         "preprocessing": {"size": list(images.images.shape[-2:]), "mean": mean, "std": std},
     }
-    return Case(f"{_slug(card.name)}@{_slug(_public(data))}", card, network, batches, facts)
+    return Case(
+        f"{_slug(_public(card.name))}@{_slug(_public(data))}", card, network, batches, facts
+    )
 
 
 def untrained(card: Card, seed: int) -> nn.Module:
@@ -286,10 +288,13 @@ def _check_classes(images: datasets.Images, card: Card, width: int) -> None:
         )
 
 
-def _public(data: str) -> str:
-    """The spec without the folders of this machine: ``folder:/here/photos`` is folder:photos."""
-    scheme, colon, path = data.partition(":")
-    return f"{scheme}{colon}{Path(path).name}"
+def _public(spec: str) -> str:
+    """A spec without the folders of this machine: ``folder:/here/photos`` is folder:photos."""
+    if ".py:" in spec:
+        return Path(spec).name
+    scheme, colon, path = spec.partition(":")
+    ours = path and (path.startswith((".", "~")) or Path(path).is_absolute() or Path(path).exists())
+    return f"{scheme}{colon}{Path(path).name}" if ours else spec
 
 
 def _slug(text: str) -> str:

@@ -1,5 +1,7 @@
 """Hessian eigenvalues of the loss."""
 
+from functools import partial
+
 import numpy as np
 import torch
 import xarray as xr
@@ -12,7 +14,7 @@ from landscape.subject.objective import Batches, Loss, Objective, cross_entropy,
 from landscape.subject.penalty import Penalty
 
 _BASIS_BYTES = 2 << 30  # beyond that much memory for basis vectors, restart
-_RETAIN = 64  # examples whose graphs are held at once for the whole set
+_GRAPH_BYTES = 3 << 30  # hold the graphs of a whole set up to that much memory
 
 
 @analyzer
@@ -90,10 +92,13 @@ def hessian(
     items = list(batches)
     whole_too = whole and len(items) > 1
     rows: list[Eigenpairs] = []
-    jobs: list[Batches] = [[item] for item in items] + ([batches] if whole_too else [])
-    for index, job in enumerate(progress(jobs, len(jobs), "Hessian")):
-        objective = Objective(model, job, loss, weight_decay)
-        rows.append(_top(objective, k, tol, max_products, seed, retain=index < len(items)))
+    jobs: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[item] for item in items] + (
+        [items] if whole_too else []
+    )
+    objectives = [Objective(model, job, loss, weight_decay) for job in jobs]
+    for index, objective in enumerate(progress(objectives, len(jobs), "Hessian")):
+        retain = index < len(items) or _graph_bytes(objectives[0]) * len(items) <= _GRAPH_BYTES
+        rows.append(_top(objective, k, tol, max_products, seed, retain))
     total = rows.pop() if whole_too else (rows[0] if whole and len(items) == 1 else None)
 
     def stack(name: str) -> np.ndarray:
@@ -132,10 +137,7 @@ def _top(
     like = ravel(params)
     if not torch.isfinite(objective.value(params)):
         raise ValueError("the loss is not finite at the weights of the network")
-    if retain or objective.count <= _RETAIN:
-        product = objective.linearise(params)
-    else:
-        product = lambda v: objective.hvp(params, v)  # noqa: E731
+    product = objective.linearise(params) if retain else partial(objective.hvp, params)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(like.numel(), generator=generator, dtype=torch.float64).to(like)
     fits = int(_BASIS_BYTES // (like.element_size() * like.numel()))
@@ -147,6 +149,20 @@ def _top(
         max_products=max(k, max_products),
         basis=max(fits, 3 * k + 5),
     )
+
+
+def _graph_bytes(objective: Objective) -> int:
+    """Memory that the graph of a linearised objective holds, each storage once."""
+    sizes: dict[int, int] = {}
+
+    def pack(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        objective.linearise(objective.parameters())
+    return sum(sizes.values())
 
 
 def _label(long_name: str) -> dict[str, str]:

@@ -65,7 +65,8 @@ def plot(
     color = kwargs.pop("color", style.colour(result))
     marker = kwargs.pop("marker", style.SET_MARKERS[0])
     look = {"histtype": "stepfilled", "facecolor": (color, 0.25), "edgecolor": color} | kwargs
-    look["label"] = f"{kwargs.get('label', style.name(result))}: {_summary(result)}"
+    name = str(kwargs.get("label", style.name(result)))
+    look["label"] = f"{name}:{chr(10) if len(name) > 20 else ' '}{_summary(result)}"
     ax.hist(values, bins=list(edges), weights=np.full(len(values), 1 / max(len(values), 1)), **look)
 
     whole, whole_converged = _whole(result)
