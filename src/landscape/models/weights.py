@@ -1,6 +1,5 @@
-"""Checkpoints: read without running their code, fitted strictly, told apart by their bytes."""
+"""Checkpoints: read without running their code, fitted strictly."""
 
-import hashlib
 import pickle
 import warnings
 import zipfile
@@ -92,23 +91,6 @@ def fit(model: nn.Module, state: dict[str, Tensor], where: str) -> nn.Module:
             )
     model.load_state_dict(cast, strict=True)
     return model
-
-
-def sha256(model: nn.Module) -> str:
-    """SHA-256 of names and bytes of the state dict, in the order of the names.
-
-    Examples
-    --------
-    >>> layer = nn.Linear(1, 1)
-    >>> _ = nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
-    >>> sha256(layer)[:12]
-    '6046d7ab1771'
-    """
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
