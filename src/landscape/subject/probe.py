@@ -8,6 +8,8 @@ finds the taps of any network from one traced forward pass, with no list of arch
 * blocks without a skip that stand where their siblings have one;
 * the input of the first block (the stem's output);
 * in a network without any residual sum, the outputs of its convolutions, attentions and poolings.
+
+Maps of one pixel are left out: they have no frequency and no variance.
 """
 
 import re
@@ -187,12 +189,13 @@ def discover(model: nn.Module, inputs: Tensor) -> list[Tap]:
             _offer(traced, found, name, "out", traced.outputs[name][-1], kind)
     elif owners:
         first = min(owners, key=lambda name: traced.started[name])
-        _offer(traced, found, first, "in", traced.inputs[first][0])
+        if traced.inputs[first][0] > 0:  # else it reads the images: there is no stem
+            _offer(traced, found, first, "in", traced.inputs[first][0], "stem")
     if not found:
         raise ValueError(
             f"no feature maps found in {type(model).__name__}: pass taps=[landscape.Tap(...)]"
         )
-    return _with_kinds(traced, found, stem=bool(owners))
+    return _with_kinds(traced, found)
 
 
 def _residual(traced: Trace, found: dict[int, Tap]) -> list[str]:
@@ -242,6 +245,8 @@ def _offer(
     value = traced.nodes[node] if node >= 0 else None
     if value is None or node in found or value.layout not in ("nchw", "nhwc", "tokens"):
         return
+    if value.grid == (1, 1):  # pooled away: one pixel has no frequency and no variance
+        return
     grid, prefix = None, 0
     if value.layout == "tokens":
         grid = value.grid
@@ -251,14 +256,12 @@ def _offer(
     found[node] = Tap(module, side, kind, cast(Layout, value.layout), prefix, grid)
 
 
-def _with_kinds(traced: Trace, found: dict[int, Tap], stem: bool) -> list[Tap]:
+def _with_kinds(traced: Trace, found: dict[int, Tap]) -> list[Tap]:
     seen, taps = 0, []
-    for position, node in enumerate(sorted(found)):
-        old = found[node]
+    for node, tap in sorted(found.items()):
         past = traced.ancestry[node]
-        kind = "stem" if stem and position == 0 else (old.kind or traced.kind(past & ~seen))
+        taps.append(replace(tap, kind=tap.kind or traced.kind(past & ~seen)))
         seen |= past
-        taps.append(replace(old, kind=kind))
     return taps
 
 

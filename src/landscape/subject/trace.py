@@ -17,6 +17,8 @@ from torch.nn.modules.module import (
 )
 from torch.overrides import TorchFunctionMode
 
+from landscape.subject.guest import untouched
+
 _SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 _PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "bmm", "einsum", "baddbmm"}
 _ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
@@ -115,7 +117,7 @@ def trace(model: nn.Module, inputs: Tensor) -> Trace:
         register_module_forward_hook(recorder.leave),
     ]
     try:
-        with torch.no_grad(), recorder:
+        with untouched(model), torch.no_grad(), recorder:
             model(inputs)
     finally:
         for handle in handles:
@@ -147,7 +149,7 @@ class _Recorder(TorchFunctionMode):
         self.alive.append(value)
 
     def enter(self, module: nn.Module, args: Any) -> None:
-        name = self.names.get(id(module), "?")
+        name = self.names.get(id(module), "")  # one that is not registered has no name of its own
         self.calls += 1
         self.stack.append((name, self.calls))
         self.trace.started.setdefault(name, len(self.trace.nodes))
@@ -171,14 +173,28 @@ class _Recorder(TorchFunctionMode):
             module, call = self.stack[-1]
             for value in made:
                 node = Node(op, module, call, tuple(dict.fromkeys(known)), tuple(value.shape))
-                node.layout, node.grid = self._layout(op, node, args)
+                layout, grid = self._layout(op, node)
+                if self._plausible(node.shape, layout, grid):
+                    node.layout, node.grid = layout, grid
                 if op in _CONVS:
                     weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
                     node.kernel = max(weight.shape[2:]) if weight is not None else 1
                 self.note(value, node)
         return out
 
-    def _layout(self, op: str, node: Node, args: Any) -> tuple[str, tuple[int, int] | None]:
+    def _plausible(self, shape: tuple[int, ...], layout: str, grid: tuple[int, int] | None) -> bool:
+        """Whether this may be a map of the images, not of windows, patches or class tokens."""
+        image = self.trace.nodes[0]
+        if shape[:1] != image.shape[:1] or grid is None:
+            return False
+        h, w = image.grid or grid
+        tall, wide = grid[0] * w, grid[1] * h
+        if not wide <= 2 * tall <= 4 * wide:  # not the images' aspect, rounding allowed for
+            return False
+        length = {"tokens": 1, "channels": 2}.get(layout)
+        return length is None or shape[length] >= grid[0] * grid[1]
+
+    def _layout(self, op: str, node: Node) -> tuple[str, tuple[int, int] | None]:
         """Follow the meaning of the dimensions through one operation."""
         shape = node.shape
         parents = [self.trace.nodes[p] for p in node.parents]
@@ -188,7 +204,7 @@ class _Recorder(TorchFunctionMode):
         ):
             return ("nchw", (shape[2], shape[3])) if len(shape) == 4 else ("", None)
         if op == "linear" or op == "layer_norm":
-            if len(shape) == 4 and (mapped is None or mapped.layout == "nhwc" or op == "linear"):
+            if len(shape) == 4 and (mapped is None or mapped.layout == "nhwc"):
                 return "nhwc", (shape[1], shape[2])
             if len(shape) == 3 and mapped and mapped.layout == "tokens":
                 return "tokens", mapped.grid
@@ -235,10 +251,10 @@ def _reshaped(old: Node, shape: tuple[int, ...]) -> tuple[str, tuple[int, int] |
         if old.layout == "nhwc" and shape[1:] == (n, a[3]):
             return "tokens", grid
     if len(a) == 3 and len(shape) == 4 and a[0] == shape[0]:
-        if old.layout == "tokens" and shape[3] == a[2]:
-            return "nhwc", (shape[1], shape[2])
-        if old.layout == "channels" and shape[1] == a[1]:
-            return "nchw", (shape[2], shape[3])
+        if old.layout == "tokens" and shape[1:] == (*(grid or ()), a[2]):
+            return "nhwc", grid
+        if old.layout == "channels" and shape[1:] == (a[1], *(grid or ())):
+            return "nchw", grid
     return "", None
 
 
