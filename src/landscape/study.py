@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,27 +159,35 @@ def make(
     width = _width(untrained(card, recipe.seed), images, card, images.mean, images.std)
     _check_classes(images, card, width)
     test = datasets.load(data, split="test", size=card.size)
-    look = partial(
-        augment_batch, policy=recipe.augment, classes=width, mean=images.mean, std=images.std
-    )
-    network = train(
-        card.build,
-        images.images,
-        images.targets,
-        lambda x, y, seed: look(x, y, seed=seed),
-        recipe,
-        folder,
-        report,
-    )
+    mean, std = images.mean, images.std
+
+    def look(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return augment_batch(x, y, recipe.augment, classes=width, mean=mean, std=std, seed=seed)
+
+    network = train(card.build, images.images, images.targets, look, recipe, folder, report)
     facts: dict[str, Any] = {}
-    for stage in STAGES:
+    for stage, epoch in zip(STAGES, (0, recipe.warmup, recipe.epochs), strict=True):
         state, _ = read(folder / f"{stage}.safetensors")
-        fit(network, state, stage)
-        facts = _facts(network, card, data, recipe, stage, test, images.mean, images.std)
+        fit(
+            network,
+            {n: v.half().to(v) if v.is_floating_point() else v for n, v in state.items()},
+            stage,
+        )  # as it is stored
+        facts = {
+            "model": card.name,
+            "data": data,
+            "stage": stage,
+            "seed": recipe.seed,
+            "epoch": epoch,
+            "accuracy": accuracy(network, test, mean, std),
+            "recipe": asdict(recipe),
+            "mean": mean,
+            "std": std,
+            "command": _command(card, data, recipe),
+        }
         suffix = "" if stage == "final" else f"-{stage}"
         name = f"{_slug(card.name)}@{_slug(data)}-seed{recipe.seed}{suffix}"
-        where = folder / f"{name}.safetensors"
-        save_weights(network, where, facts, torch.float16)
+        save_weights(network, folder / f"{name}.safetensors", facts, torch.float16)
     return facts
 
 
@@ -192,30 +199,6 @@ def accuracy(network: nn.Module, images: datasets.Images, mean: Any, std: Any) -
             inputs = datasets.normalise(images.images[index], mean, std)
             hits += int((network(inputs).argmax(1) == images.targets[index]).sum())
     return hits / len(images)
-
-
-def _facts(
-    network: nn.Module,
-    card: Card,
-    data: str,
-    recipe: Recipe,
-    stage: str,
-    test: datasets.Images,
-    mean: Any,
-    std: Any,
-) -> dict[str, Any]:
-    return {
-        "model": card.name,
-        "data": data,
-        "stage": stage,
-        "seed": recipe.seed,
-        "epoch": {"initial": 0, "warmup": recipe.warmup, "final": recipe.epochs}[stage],
-        "accuracy": accuracy(network, test, mean, std),
-        "recipe": asdict(recipe),
-        "mean": mean,
-        "std": std,
-        "command": _command(card, data, recipe),
-    }
 
 
 def _command(card: Card, data: str, recipe: Recipe) -> str:
