@@ -92,8 +92,7 @@ def prepare(
     if batch_size < 1:
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     card = find(model)
-    home = data.partition(":")[0]
-    network, facts = _network(card, home, weights, seed)
+    network, facts = _network(card, data, weights, seed)
     images = datasets.load(
         data,
         split=split,
@@ -164,7 +163,11 @@ def make(
     def look(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return augment_batch(x, y, recipe.augment, classes=width, mean=mean, std=std, seed=seed)
 
-    network = train(card.build, images.images, images.targets, look, recipe, folder, report)
+    public = _public(data)
+    subject = f"{_slug(_public(card.name))}@{_slug(public)}"
+    network = train(
+        card.build, images.images, images.targets, look, recipe, folder, report, subject
+    )
     facts: dict[str, Any] = {}
     for stage, epoch in zip(STAGES, (0, recipe.warmup, recipe.epochs), strict=True):
         state, _ = read(folder / f"{stage}.safetensors")
@@ -174,8 +177,8 @@ def make(
             stage,
         )  # as it is stored
         facts = {
-            "model": card.name,
-            "data": data,
+            "model": _public(card.name),
+            "data": public,
             "stage": stage,
             "seed": recipe.seed,
             "epoch": epoch,
@@ -183,12 +186,12 @@ def make(
             "recipe": asdict(recipe),
             "mean": mean,
             "std": std,
-            "command": _command(card, data, recipe),
+            "command": _command(_public(card.name), public, recipe),
         }
         suffix = "" if stage == "final" else f"-{stage}"
-        name = f"{_slug(card.name)}@{_slug(data)}-seed{recipe.seed}{suffix}"
-        save_weights(network, folder / f"{name}.safetensors", facts, torch.float16)
-    return facts
+        file = f"{subject}-seed{recipe.seed}{suffix}.safetensors"
+        save_weights(network, folder / file, facts, torch.float16)
+    return facts | {"file": file}
 
 
 def accuracy(network: nn.Module, images: datasets.Images, mean: Any, std: Any) -> float:
@@ -201,9 +204,9 @@ def accuracy(network: nn.Module, images: datasets.Images, mean: Any, std: Any) -
     return hits / len(images)
 
 
-def _command(card: Card, data: str, recipe: Recipe) -> str:
+def _command(model: str, data: str, recipe: Recipe) -> str:
     """The command that makes these weights: what differs from the defaults."""
-    told = [f"landscape train --model {card.name} --data {data} --seed {recipe.seed}"]
+    told = [f"landscape train --model {model} --data {data} --seed {recipe.seed}"]
     for field in fields(Recipe):
         value = getattr(recipe, field.name)
         if value != field.default and field.name != "seed":
@@ -212,7 +215,7 @@ def _command(card: Card, data: str, recipe: Recipe) -> str:
 
 
 def _network(
-    card: Card, home: str, weights: str | None, seed: int
+    card: Card, data: str, weights: str | None, seed: int
 ) -> tuple[nn.Module, dict[str, Any]]:
     network = untrained(card, seed)
     if weights == "random":
@@ -231,8 +234,8 @@ def _network(
         return network, {"weights": Path(weights).name}
     stage = weights or "final"
     known = zoo(card.name)
-    for entry in known:
-        if entry["data"] == home and entry["stage"] == stage:
+    for home in (data, data.partition(":")[0]):  # a variant's own weights, else its family's
+        for entry in (e for e in known if e["data"] == home and e["stage"] == stage):
             state, _ = read(entry["path"])
             fit(network, state, entry["path"].name)
             return network, {"weights": entry["path"].name, "accuracy": entry["accuracy"]}
@@ -241,7 +244,7 @@ def _network(
         return network, {"weights": "published"}
     choices = sorted({e["data"] for e in known if e["stage"] == stage})
     raise ValueError(
-        f"there are no {stage} weights of {card.name} for {home}"
+        f"there are no {stage} weights of {card.name} for {data}"
         + (f" (there are for {', '.join(choices)})" if choices else "")
         + "; give --weights FILE, or --weights random for an untrained network"
     )

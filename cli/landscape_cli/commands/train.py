@@ -45,4 +45,4 @@ def command(model: str, data: str, output: str | None, **recipe: Any) -> None:
     check_writable(folder / "last.pt")
     facts = make(model, data, Recipe(**recipe), folder, epochs_on(recipe["epochs"]))
     click.echo(f"{model}@{data}: accuracy {facts['accuracy']:.3f} on the test split", err=True)
-    click.echo(next(folder.glob(f"*-seed{recipe['seed']}.safetensors")))
+    click.echo(folder / facts["file"])

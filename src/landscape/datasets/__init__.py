@@ -60,8 +60,8 @@ def load(
     size: int | None = None,
     limit: int | None = None,
     seed: int = 0,
-    crop: float = 1.0,
-    interpolation: str = "bilinear",
+    crop: float | None = None,
+    interpolation: str | None = None,
 ) -> Images:
     """Load the data set that ``spec`` names.
 
@@ -85,7 +85,8 @@ def load(
     module = import_module(f"landscape.datasets.{scheme}")
     how: dict[str, Any] = {"split": split, "size": size, "limit": limit, "seed": seed}
     resize = {"crop": crop, "interpolation": interpolation}
-    how |= {k: v for k, v in resize.items() if k in signature(module.load).parameters}
+    takes = signature(module.load).parameters
+    how |= {k: v for k, v in resize.items() if v is not None and k in takes}
     return module.load(path or None, **how)
 
 

@@ -75,8 +75,8 @@ class NormSum:
 
     Examples
     --------
-    >>> NormSum(0.1).value({"w": torch.tensor([3.0, 4.0]), "b": torch.tensor([2.0])}).item()
-    0.7
+    >>> NormSum(0.1).value({"w": torch.tensor([3.0, 4.0]), "b": torch.tensor([3.0])}).item()
+    0.8
     """
 
     coefficient: float

@@ -65,6 +65,7 @@ def train(
     recipe: Recipe,
     folder: Path,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
+    subject: str = "",
 ) -> nn.Module:
     """Train one network; checkpoint every epoch in ``folder``; resume from there.
 
@@ -82,6 +83,8 @@ def train(
         Gets ``initial``, ``warmup`` and ``final`` ``.safetensors`` and ``last.pt`` for resuming.
     report
         Called after every epoch with its number (from 1) and mean training loss.
+    subject
+        What is trained on what; a folder that holds another run is refused.
 
     Returns
     -------
@@ -91,18 +94,19 @@ def train(
     Raises
     ------
     ValueError
-        If ``folder`` holds a run of another recipe.
+        If ``folder`` holds a run of another recipe or subject.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     model = build().train().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    start = _resume(folder / "last.pt", model, optimiser, recipe)
+    start = _resume(folder / "last.pt", model, optimiser, recipe, subject)
     if start == 0:
         save_weights(model, folder / "initial.safetensors", {"epoch": 0})
     steps = math.ceil(len(images) / recipe.batch_size)
     for epoch in range(start, recipe.epochs):
         total = 0.0
+        torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout, the same after a resume
         for step, (x, y) in enumerate(_epoch(images, targets, augment, recipe, epoch)):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.rate(epoch + (step + 1) / steps)
@@ -126,6 +130,7 @@ def train(
             "optimiser": optimiser.state_dict(),
             "epoch": epoch + 1,
             "recipe": asdict(recipe),
+            "subject": subject,
         }
         _replace(folder / "last.pt", partial(torch.save, state))
         report(epoch + 1, total / len(images))
@@ -156,10 +161,17 @@ def _epoch(
         yield augment(images[index], targets[index], seed)
 
 
-def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe) -> int:
+def _resume(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, subject: str
+) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
+    if state["subject"] != subject:
+        raise ValueError(
+            f"{path.parent} holds a run of {state['subject']}, not of {subject}; choose another "
+            "folder"
+        )
     if state["recipe"] != asdict(recipe):
         changed = sorted(k for k, v in asdict(recipe).items() if state["recipe"].get(k) != v)
         raise ValueError(
