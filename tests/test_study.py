@@ -139,7 +139,7 @@ def test_weights_that_nobody_published(archive):
     with pytest.raises(ValueError, match=r"no final weights of vit_s for npz.*--weights random"):
         prepare("vit_s", archive())
     with pytest.raises(ValueError, match="no warmup weights of efficientnet_lite0 for npz"):
-        prepare("efficientnet_lite0", archive(), weights="warmup")
+        prepare("efficientnet_lite0", archive(), weights="warmup", labels=False)
 
 
 def test_images_of_a_size_that_the_network_cannot_take(tmp_path):

@@ -92,7 +92,7 @@ def prepare(
     if batch_size < 1:
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     card = find(model)
-    network, facts = _network(card, data, weights, seed)
+    network = untrained(card, seed)
     images = datasets.load(
         data,
         split=split,
@@ -106,6 +106,7 @@ def prepare(
     width = _width(network, images, card, mean, std)
     if labels:
         _check_classes(images, card, width)
+    facts = _load(network, card, data, weights)
     batches = []
     for number, index in enumerate(torch.arange(len(images)).split(batch_size)):
         batches.append(
@@ -214,14 +215,12 @@ def _command(model: str, data: str, recipe: Recipe) -> str:
     return " ".join(told)
 
 
-def _network(
-    card: Card, data: str, weights: str | None, seed: int
-) -> tuple[nn.Module, dict[str, Any]]:
-    network = untrained(card, seed)
+def _load(network: nn.Module, card: Card, data: str, weights: str | None) -> dict[str, Any]:
+    """Put the weights that are meant into a fresh network; says which they are."""
     if weights == "random":
         if card.fixed:
             raise ValueError(f"{card.name} comes with its weights: there is no random twin of it")
-        return network, {"weights": "random"}
+        return {"weights": "random"}
     if weights is not None and weights not in STAGES:
         if not Path(weights).exists():
             raise FileNotFoundError(
@@ -231,17 +230,17 @@ def _network(
             )
         state, _ = read(Path(weights))
         fit(network, state, weights)
-        return network, {"weights": Path(weights).name}
+        return {"weights": Path(weights).name}
     stage = weights or "final"
     known = zoo(card.name)
     for home in (data, data.partition(":")[0]):  # a variant's own weights, else its family's
         for entry in (e for e in known if e["data"] == home and e["stage"] == stage):
             state, _ = read(entry["path"])
             fit(network, state, entry["path"].name)
-            return network, {"weights": entry["path"].name, "accuracy": entry["accuracy"]}
+            return {"weights": entry["path"].name, "accuracy": entry["accuracy"]}
     if card.pretrained is not None and weights is None:
         fit(network, card.pretrained(), card.name)
-        return network, {"weights": "published"}
+        return {"weights": "published"}
     choices = sorted({e["data"] for e in known if e["stage"] == stage})
     raise ValueError(
         f"there are no {stage} weights of {card.name} for {data}"

@@ -2,7 +2,8 @@
 
 Arrays ``images``, uint8 ``(n, h, w, 3)`` or ``(n, 3, h, w)``, and ``targets``, integers ``(n,)``;
 optionally ``mean`` and ``std`` (three numbers in [0, 1]; measured on the images where absent) and
-``classes`` (names). The archive is one set: every split is the whole of it.
+``classes`` (names; where absent, the numbers up to the largest target are the classes, so an archive
+that lacks the last ones must name them all). The archive is one set: every split is the whole of it.
 """
 
 import zlib
@@ -52,6 +53,7 @@ def load(
     images = _nchw(arrays["images"], file)
     classes = _classes(arrays.get("classes"), file)
     targets = _targets(arrays["targets"], len(images), classes, file)
+    classes = classes or tuple(str(i) for i in range(int(targets.max()) + 1))
     mean, std = _statistics(arrays, images, file)
     index = order(len(images), limit, seed)
     pixels = torch.from_numpy(np.ascontiguousarray(images[index]))
