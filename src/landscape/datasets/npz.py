@@ -2,8 +2,9 @@
 
 Arrays ``images``, uint8 ``(n, h, w, 3)`` or ``(n, 3, h, w)``, and ``targets``, integers ``(n,)``;
 optionally ``mean`` and ``std`` (three numbers in [0, 1]; measured on the images where absent) and
-``classes`` (names; where absent, the numbers up to the largest target are the classes, so an archive
-that lacks the last ones must name them all). The archive is one set: every split is the whole of it.
+``classes`` (names). Without names the numbers up to the largest target are the classes, so an
+archive that lacks the last ones must name them all. The archive is one set: every split is the
+whole of it.
 """
 
 import zlib
