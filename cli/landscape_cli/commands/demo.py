@@ -42,7 +42,7 @@ def command(ctx: click.Context, quick: bool, weights: str | None, output: str) -
     \b
     Example:
       landscape demo
-      landscape demo --quick --weights random -o /tmp/untrained
+      landscape demo --quick --weights random -o untrained
     """  # noqa: D301
     pictures = []
     for name, chosen in STEPS.items():
