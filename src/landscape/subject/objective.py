@@ -21,6 +21,8 @@ from landscape.subject.penalty import L2, Params, Penalty
 Batches = Iterable[tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+_NOTHING = "there is no example: the batches are empty or were used up before"
+
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each example, ``(n, classes)`` and ``(n,)`` or soft ``(n, classes)``.
@@ -118,7 +120,7 @@ class Objective:
         """Number of examples."""
         count = sum(len(inputs) for inputs, _ in self.batches)
         if not count:
-            raise ValueError("there is no example: the batches are empty or were used up before")
+            raise ValueError(_NOTHING)
         return count
 
     @torch.no_grad()
@@ -129,46 +131,53 @@ class Objective:
             total = total + losses.double().sum().cpu()
             count += len(losses)
         if not count:
-            raise ValueError("there is no example: the batches are empty or were used up before")
+            raise ValueError(_NOTHING)
         return total / count + sum(p.value(params).cpu() for p in self.penalties)
 
     def gradient(self, params: Params) -> Params:
         """Gradient of the risk by name."""
-        leaves, total = _leaves(params), None
+        leaves, total, count = _leaves(params), None, 0
         for losses, _, _ in self.examples(leaves):
             total = _add(total, _grad([losses.sum()], leaves))
-        return self._finish(total, params, [p.gradient(params) for p in self.penalties])
+            count += len(losses)
+        return self._finish(total, count, params, [p.gradient(params) for p in self.penalties])
 
     def hvp(self, params: Params, vector: Params) -> Params:
         """Hessian of the risk times a vector, by name; one batch's graph in memory at a time."""
-        leaves, total = _leaves(params), None
+        leaves, total, count = _leaves(params), None, 0
         with double_backward():
             for losses, _, _ in self.examples(leaves):
                 total = _add(total, _product(_first(losses, leaves), leaves, vector, retain=False))
-        return self._finish(total, params, [p.hvp(params, vector) for p in self.penalties])
+                count += len(losses)
+        return self._finish(total, count, params, [p.hvp(params, vector) for p in self.penalties])
 
     def linearise(self, params: Params) -> Callable[[Params], Params]:
         """Hessian-vector products at fixed parameters, with the graphs of all batches retained.
 
         A third faster than `hvp` from the first product on; memory grows with the examples.
         """
-        leaves, graphs = _leaves(params), []
+        leaves, graphs, count = _leaves(params), [], 0
         with double_backward():
             for losses, _, _ in self.examples(leaves):
                 graphs.append(_first(losses, leaves))
+                count += len(losses)
 
         def product(vector: Params) -> Params:
             total = None
             with double_backward():  # also for checkpointed segments, which run forward again here
                 for graph in graphs:
                     total = _add(total, _product(graph, leaves, vector, retain=True))
-            return self._finish(total, params, [p.hvp(params, vector) for p in self.penalties])
+            return self._finish(
+                total, count, params, [p.hvp(params, vector) for p in self.penalties]
+            )
 
         return product
 
-    def _finish(self, total: Params | None, params: Params, terms: list[Params]) -> Params:
-        count = self.count
-        assert total is not None
+    def _finish(
+        self, total: Params | None, count: int, params: Params, terms: list[Params]
+    ) -> Params:
+        if total is None:
+            raise ValueError(_NOTHING)
         mean = {n: t / count for n, t in total.items()}
         for term in terms:
             mean = {n: m + term[n].to(m) for n, m in mean.items()}
