@@ -10,9 +10,12 @@ import torch
 from safetensors import safe_open
 
 from landscape import datasets
+from landscape.analyzers import fingerprint
 from landscape.models.card import STAGES, find, zoo
+from landscape.models.checkpoints import checkpoint
 from landscape.models.weights import fit, read
-from landscape.study import accuracy, make, prepare, untrained
+from landscape.study import prepare, untrained
+from landscape.study.make import accuracy, augmented_nll, make, variant
 from landscape.zoo.recipe import Recipe
 
 TRIO = ("resnet_s", "vit_s", "alternet_s")
@@ -132,6 +135,12 @@ def test_embedded_weights_have_the_accuracy_they_claim(entry):
     assert abs(measured - claimed) < 3 * (claimed * (1 - claimed) / len(images)) ** 0.5
     assert entry["stage"] in STAGES
     assert Recipe(**entry["recipe"]).seed == entry["seed"]
-    case = prepare(entry["model"], entry["data"], weights=entry["stage"], limit=1)
+    assert variant(Recipe(**entry["recipe"])) == entry["variant"]
+    assert fingerprint(network) == entry["sha256"]
+    sample = datasets.load(entry["data"], split="train", limit=1000, seed=1)
+    loss = augmented_nll(network, sample, 10, entry["mean"], entry["std"])
+    assert loss == pytest.approx(entry["nll_augmented"], rel=0.1)
+    wanted = str(checkpoint(entry))
+    case = prepare(entry["model"], entry["data"], weights=wanted, limit=1)
     assert case.facts["weights"] == entry["path"].name
     assert case.facts["accuracy"] == claimed

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import landscape
 from landscape import datasets
-from landscape.models.card import find
+from landscape.models.card import find, zoo
+from landscape.models.checkpoints import Checkpoint, checkpoint, pick
 from landscape.study import prepare, untrained
 
 TRIO = ("resnet_s", "vit_s", "alternet_s")
@@ -39,7 +42,7 @@ def same(a, b):
 @pytest.mark.parametrize("name", TRIO)
 def test_an_untrained_network_on_dead_leaves(name):
     case = prepare(name, weights="random", limit=5, batch_size=2)
-    assert case.name == f"{name}@deadleaves"
+    assert case.name == f"{name}@deadleaves-random"
     assert case.card == find(name)
     assert not any(module.training for module in case.model.modules())
     assert [tuple(x.shape) for x, _ in case.batches] == [(n, 3, 32, 32) for n in (2, 2, 1)]
@@ -111,7 +114,7 @@ def test_classes_must_fit_the_head_where_labels_matter(archive, classes, named):
 
 def test_folders_of_this_machine_stay_out_of_the_names(archive, tmp_path):
     case = prepare("resnet_s", archive(), weights="random", limit=2)
-    assert case.name == "resnet_s@npz-images.npz"
+    assert case.name == "resnet_s@npz-images.npz-random"
     assert case.facts["data"] == "npz:images.npz"
     assert str(tmp_path) not in json.dumps(case.facts)
 
@@ -126,7 +129,7 @@ def test_folders_of_this_machine_stay_out_of_the_names(archive, tmp_path):
         ({"augment": "strong"}, "unknown augmentation 'strong'; choose none, basic, deit"),
         ({"batch_size": 0}, "batch size must be at least 1, got 0"),
         ({"limit": 0}, "limit must be at least 1 image, got 0"),
-        ({"weights": "best.pt"}, "no such weights; choose random, initial, warmup, final or a"),
+        ({"weights": "best.pt"}, r"no such weights; choose random, \[weak-\]\[seedN-\]initial"),
     ],
 )
 def test_bad_choices_are_named(options, message):
@@ -186,3 +189,30 @@ def test_untrained_networks_are_drawn_by_seed_and_leave_the_generator():
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(other.head.weight, one.head.weight)
     assert not one.training
+
+
+def test_checkpoints_are_told_by_recipe_seed_and_stage():
+    entries = zoo()
+    assert {str(checkpoint(e)) for e in entries} >= {"seed0-initial", "seed0-warmup", "seed0"}
+    for entry in (e for e in entries if e["data"] == "deadleaves"):
+        wanted = str(checkpoint(entry))
+        case = prepare(entry["model"], weights=wanted, limit=1)
+        assert case.facts["weights"] == entry["path"].name
+        tail = "" if wanted == "seed0" else f"-{wanted}"
+        assert case.name == f"{entry['model']}@deadleaves{tail}"
+    with pytest.raises(
+        ValueError, match=r"no seed99 weights of vit_s for deadleaves \(there are seed0"
+    ):
+        prepare("vit_s", weights="seed99")
+
+
+def test_weights_changed_after_they_were_signed_are_refused(tmp_path, monkeypatch):
+    entry = pick("resnet_s", "deadleaves", Checkpoint())
+    with safe_open(entry["path"], framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors["head.bias"] = tensors["head.bias"] + 1
+    save_file(tensors, tmp_path / entry["path"].name, metadata=metadata)
+    monkeypatch.setattr("landscape.models.card.WEIGHTS", tmp_path)
+    with pytest.raises(ValueError, match="was changed after it was signed"):
+        prepare("resnet_s", limit=1)

@@ -30,9 +30,16 @@ class Count(click.ParamType):
 
 weights = click.option(
     "--weights",
-    metavar="random|initial|warmup|final|FILE",
-    help="Untrained, a checkpoint of the zoo, or a file. Default: the zoo's for the data, or the "
-    "published ones.",
+    metavar="random|CHECKPOINT|FILE",
+    help="Untrained; a checkpoint of the zoo, [weak-][seedN-][initial|warmup|final]; or a file. "
+    "Default: the zoo's for the data (seed 0, final), or the published ones.",
+)
+
+trust = click.option(
+    "--trust",
+    is_flag=True,
+    help="Let the GitHub code of a hub:OWNER/REPO spec run on this machine, this once. Without it "
+    "only what torch.hub's list trusts runs; on a terminal a question offers to add to the list.",
 )
 
 
@@ -82,6 +89,7 @@ def subject(*, limit: int, batch_size: int, split: str) -> Decorator:
             help="Which images.",
         ),
         weights,
+        trust,
         click.option(
             "--seed",
             type=SEEDS,

@@ -6,12 +6,21 @@ from typing import Any
 import click
 
 from landscape_cli import options
+from landscape_cli.measure import asking
 from landscape_cli.progress import epochs_on
 
 
 @click.command(short_help="Train a network as those of the zoo were trained.")
 @click.option("-m", "--model", required=True, help="A name of 'landscape models'.")
 @click.option("-d", "--data", default="deadleaves", show_default=True, help="A data set.")
+@click.option(
+    "--recipe",
+    "strength",
+    type=click.Choice(["strong", "weak"]),
+    default="strong",
+    show_default=True,
+    help="DeiT's augmentation, or crops and flips alone.",
+)
 @click.option("--epochs", type=int, default=18, show_default=True, help="Passes over the data.")
 @click.option("--warmup", type=int, default=3, show_default=True, help="Epochs of linear warm-up.")
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Peak learning rate.")
@@ -24,25 +33,31 @@ from landscape_cli.progress import epochs_on
     show_default=True,
     help="Of weights, order and augmentation.",
 )
-@click.option("-o", "--output", metavar="FOLDER", help="Default: runs/MODEL@DATA-seedSEED.")
-def command(model: str, data: str, output: str | None, **recipe: Any) -> None:
-    """Train a network with AdamW and the 'deit' augmentation, and write its weights.
+@options.trust
+@click.option("-o", "--output", metavar="FOLDER", help="Default: runs/MODEL@DATA[-weak]-seedSEED.")
+def command(
+    model: str, data: str, strength: str, trust: bool, output: str | None, **recipe: Any
+) -> None:
+    """Train a network with AdamW, and write its weights: a recipe that is the same for all.
 
     The folder gets a checkpoint each epoch: the same command again takes up where it stopped. At
-    the end it gets MODEL@DATA-seedSEED[-initial|-warmup].safetensors, for --weights.
+    the end it gets MODEL@DATA[-weak]-seedSEED[-initial|-warmup].safetensors, for --weights.
 
     \b
     Example:
       landscape train --model vit_s
-      landscape train --model resnet_s --data cifar10 --epochs 100 --seed 1
+      landscape train --model resnet_s --data cifar10 --recipe weak --seed 1
     """  # noqa: D301
     from landscape.result import check_writable
-    from landscape.study import make
-    from landscape.zoo.recipe import Recipe
+    from landscape.study.make import make
+    from landscape.zoo.recipe import STRENGTHS, Recipe
 
-    name = f"{model}@{data}-seed{recipe['seed']}".replace("/", "-")
+    weak = "-weak" if strength == "weak" else ""
+    name = f"{model}@{data}{weak}-seed{recipe['seed']}".replace("/", "-")
     folder = Path(output or f"runs/{name}")
     check_writable(folder / "last.pt")
-    facts = make(model, data, Recipe(**recipe), folder, epochs_on(recipe["epochs"]))
+    how = Recipe(augment=STRENGTHS[strength], **recipe)
+    report = epochs_on(recipe["epochs"])
+    facts = asking(make, model, data, how, folder, report, trust=trust)
     click.echo(f"{model}@{data}: accuracy {facts['accuracy']:.3f} on the test split", err=True)
     click.echo(folder / facts["file"])

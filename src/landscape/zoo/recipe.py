@@ -1,8 +1,9 @@
 """The one recipe that trained every network of the zoo (matched across conv, MSA and hybrid).
 
 DeiT-style: AdamW, linear warm-up, cosine decay, decoupled weight decay on all parameters, gradient
-clipping, the ``deit`` augmentation of the data room handed in as a function. An epoch is a function
-of (seed, epoch) alone, so a run that was killed resumes to the same weights.
+clipping, the ``deit`` augmentation of the data room handed in as a function. The ``weak`` recipe
+differs in the augmentation alone: crops and flips, hard labels. An epoch is a function of (seed,
+epoch) alone, so a run that was killed resumes to the same weights.
 """
 
 import json
@@ -20,6 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+#: the recipes by name: all else equal, the augmentation policy
+STRENGTHS = {"strong": "deit", "weak": "basic"}
 
 
 @dataclass(frozen=True)

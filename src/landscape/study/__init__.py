@@ -1,0 +1,5 @@
+"""Networks and data by name: ready for an analyzer, or to be trained."""
+
+from landscape.study.case import Case, prepare, untrained
+
+__all__ = ["Case", "prepare", "untrained"]
