@@ -1,13 +1,16 @@
 """What the commands of all analyzers do."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from landscape_cli.output import draw, places
 from landscape_cli.progress import shown
+
+T = TypeVar("T")
 
 
 def measure(
@@ -24,6 +27,7 @@ def measure(
     output: str,
     figure: bool,
     labels: bool = True,
+    trust: bool = False,
     **settings: Any,
 ) -> Path | None:
     """Run an analyzer on every network, save each result when it is there, draw all.
@@ -39,7 +43,8 @@ def measure(
     from landscape.result import check_writable
 
     cases = [
-        landscape.prepare(
+        asking(
+            landscape.prepare,
             model,
             data,
             weights=weights,
@@ -49,6 +54,7 @@ def measure(
             batch_size=batch_size,
             seed=seed,
             labels=labels,
+            trust=trust,
         )
         for model in models
     ]
@@ -66,3 +72,23 @@ def measure(
         return None
     click.echo(draw(results, picture))
     return picture
+
+
+def asking(function: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Call a function that loads a network; on a terminal, ask for the trust that it lacks.
+
+    A yes is remembered as torch.hub remembers it; a no is the library's own error.
+    """
+    from landscape.models.clone import UntrustedError, remember
+
+    try:
+        return function(*args, **options)
+    except UntrustedError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        where = f"https://github.com/{error.repository}"
+        question = f"Do you trust the code of {where} to run on this machine, now and later?"
+        if not click.confirm(question, err=True):
+            raise
+        remember(error.repository)
+        return function(*args, **options)

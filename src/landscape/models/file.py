@@ -1,20 +1,17 @@
 """``path/to/file.py:function``: a network of the user's own.
 
-The file runs under a private name; it may import its siblings, whose names are forgotten again
-afterwards, so that the ``blocks.py`` of one folder is never taken for that of another.
+The file runs under a private name and in a `Place` of its own: it may import its siblings, whose
+names are forgotten again afterwards, so that the ``blocks.py`` of one folder is never taken for
+that of another.
 """
 
 import hashlib
-import importlib
 import inspect
 import sys
-import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,69 +19,8 @@ from torch import nn
 
 from landscape.models.card import Card
 from landscape.models.family import family
-
-#: where torch and its like live; hiding and loading these again would break them
-_INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-
-
-@dataclass
-class Place:
-    """A folder to import from for a while: what ``sys.path`` and ``sys.modules`` have only there.
-
-    Examples
-    --------
-    >>> place = Place([str(Path("here").resolve())])
-    >>> with place.entered():
-    ...     print(sys.path[0] == place.paths[0])
-    True
-    >>> sys.path[0] == place.paths[0]
-    False
-    """
-
-    paths: list[str]
-    modules: dict[str, ModuleType] = field(default_factory=dict)
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Import from here first; put everything back at the end."""
-        path, bytecode = list(sys.path), sys.dont_write_bytecode
-        names = {p.stem for d in self.paths for p in Path(d).glob("*.py")}
-        names |= {p.parent.name for d in self.paths for p in Path(d).glob("*/__init__.py")}
-        names -= {"__main__", "landscape"}  # one program, and one class Card
-        hidden = {
-            name: module
-            for name, module in sys.modules.items()
-            if (top := name.partition(".")[0]) in names
-            and _home(sys.modules.get(top)) not in {*self.paths, *_INSTALLED}
-        }
-        for name in hidden:
-            del sys.modules[name]
-        before = set(sys.modules)
-        sys.modules.update(self.modules)
-        sys.path[:] = self.paths + path
-        sys.dont_write_bytecode = True
-        importlib.invalidate_caches()
-        try:
-            yield
-        finally:
-            self.paths = [entry for entry in sys.path if entry not in path]
-            new = [name for name in sys.modules if name not in before]
-            tops = {top: _home(sys.modules.get(top)) for top in (n.partition(".")[0] for n in new)}
-            for name in new:
-                if tops[name.partition(".")[0]] in self.paths:
-                    self.modules[name] = sys.modules.pop(name)
-            sys.modules.update(hidden)
-            sys.path[:] = path
-            sys.dont_write_bytecode = bytecode
-
-
-def _home(module: ModuleType | None) -> str | None:
-    """Name the entry of ``sys.path`` that a top-level module came from."""
-    folders = list(getattr(module, "__path__", []))
-    if folders:
-        return str(Path(folders[0]).parent)
-    file = getattr(module, "__file__", None)
-    return str(Path(file).parent) if file else None
+from landscape.models.place import Place, undrawn
+from landscape.models.remedy import line, remedy
 
 
 def card(rest: str) -> Card:
@@ -95,13 +31,14 @@ def card(rest: str) -> Card:
     """
     path, _, name = rest.rpartition(":") if not rest.endswith(".py") else (rest, "", "")
     file = Path(path).expanduser()
-    place, functions = execute(file)
+    place, names = execute(file)
+    functions = public(names)
     if name not in functions:
         own = [n for n, f in functions.items() if _module(f).startswith("landscape_file_")]
         asked = f"{file} has no public function '{name}'" if name else f"name one: {file}:FUNCTION"
         raise ValueError(f"{asked}; it has: {', '.join(own) or 'none'}")
     make = calling(place, functions[name], rest)
-    with torch.random.fork_rng(devices=[]):
+    with undrawn():
         made = make()
     if isinstance(made, Card):
         given = replace(made, name=rest, build=calling(place, made.build, rest))
@@ -115,7 +52,7 @@ def card(rest: str) -> Card:
 
 def around(name: str, make: Callable[[], nn.Module], source: str) -> Card:
     """Make a card of what can be told from the network that a function makes."""
-    with torch.random.fork_rng(devices=[]):
+    with undrawn():
         torch.manual_seed(0)
         one = make()
         torch.manual_seed(1)
@@ -135,8 +72,8 @@ def around(name: str, make: Callable[[], nn.Module], source: str) -> Card:
     )
 
 
-def execute(file: Path) -> tuple[Place, dict[str, Callable[..., Any]]]:
-    """Run a Python file; return the place it imports from and its public functions and classes."""
+def execute(file: Path, entry: str = "") -> tuple[Place, dict[str, Any]]:
+    """Run a Python file; return the place it imports from and the names it defines."""
     file = file.resolve()
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
@@ -145,22 +82,27 @@ def execute(file: Path) -> tuple[Place, dict[str, Callable[..., Any]]]:
     if spec is None or spec.loader is None:
         raise ValueError(f"{file} is not a Python file")
     module = module_from_spec(spec)
-    place = Place([str(file.parent)])
-    with place.entered():
-        sys.modules[private] = module  # dataclasses and pickle look it up there
-        try:
+    place = Place(file.parent)
+    try:
+        with place.entered(), undrawn():
+            sys.modules[private] = module  # dataclasses and pickle look it up there
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[private]
-            raise ValueError(f"{file} does not run: {_line(error)}") from error
-    sys.modules[private] = module
-    place.modules.pop(private, None)
-    functions = {
-        name: value
-        for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_")
-    }
-    return place, functions
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(private, None)
+        raise ValueError(_failed(f"{file} does not run", error, place, entry)) from error
+    sys.modules[private] = place.modules[private] = module
+    return place, vars(module)
+
+
+def public(names: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+    """Functions and classes among the names of a module.
+
+    Examples
+    --------
+    >>> list(public({"net": len, "_net": len, "WIDTH": 3}))
+    ['net']
+    """
+    return {n: value for n, value in names.items() if callable(value) and not n.startswith("_")}
 
 
 def _module(value: Any) -> str:
@@ -177,17 +119,17 @@ def calling(place: Place, function: Callable[..., Any], name: str, **options: An
         pass  # no signature to be had
 
     def call() -> Any:
-        with place.entered():
-            try:
+        try:
+            with place.entered():
                 return function(**options)
-            except (OSError, ValueError):
-                raise
-            except Exception as error:
-                raise ValueError(f"{name} failed: {_line(error)}") from error
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            entry = getattr(function, "__name__", "")
+            raise ValueError(_failed(f"{name} failed", error, place, entry)) from error
 
     return call
 
 
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _failed(what: str, error: BaseException, place: Place, entry: str) -> str:
+    return "; ".join(filter(None, (f"{what}: {line(error)}", remedy(error, place.folder, entry))))
