@@ -1,13 +1,17 @@
 """A result as text: what made it, and its values as aligned tables."""
 
+from __future__ import annotations
+
 import json
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
+
+if TYPE_CHECKING:  # a list of networks is a table too, and need not wait for it
+    import xarray as xr
 
 _WIDTH = 100
 _COLUMNS = 11  # of values; of more, every second, third... and the last
@@ -20,6 +24,7 @@ def summary(result: xr.Dataset) -> str:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> x = xr.Dataset({"loss": ("step", [1.0, 0.5], {"long_name": "loss", "units": "nats"})})
     >>> print(summary(x.assign_attrs(analyzer="demo", settings='{"seed": 0}', model="net")))
     demo of net

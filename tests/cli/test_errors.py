@@ -156,14 +156,14 @@ def test_a_full_disk(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_full_stdout(results):
-    args = ["show", str(results / "resnet_s@deadleaves" / "variance.nc")]
+    args = ["show", str(results / "resnet_s@deadleaves-random" / "variance.nc")]
     with open("/dev/full", "w") as full:
         done = subprocess.run([*LANDSCAPE, *args], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (2, "Error: No space left on device\n")
 
 
 def test_a_reader_that_goes_away_is_no_error(results):
-    args = ["show", "--json", str(results / "resnet_s@deadleaves" / "fourier.nc")]
+    args = ["show", "--json", str(results / "resnet_s@deadleaves-random" / "fourier.nc")]
     with subprocess.Popen(
         [*LANDSCAPE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 import subprocess
 import sys
 from importlib import import_module
@@ -107,40 +106,3 @@ def test_defaults_of_train_are_those_of_the_recipe():
     shared = defaults("train").keys() & recipe.keys()
     assert {"epochs", "warmup", "lr", "batch_size", "weight_decay", "seed"} <= shared
     assert {name: defaults("train")[name] for name in shared} == {n: recipe[n] for n in shared}
-
-
-def test_models_as_json(cli):
-    answer = cli("models", "--json")
-    found = {row["name"]: row for row in json.loads(answer.out)}
-    kinds = {
-        "name": str,
-        "family": str,
-        "data": str,
-        "parameters": int,
-        "source": str,
-        "licence": str,
-        "accuracy": float | None,
-        "offline": bool,
-    }
-    for row in found.values():
-        assert row.keys() == kinds.keys()
-        assert all(isinstance(row[key], kind) for key, kind in kinds.items())
-    vit = landscape.find("vit_s").build()
-    assert found["vit_s"]["parameters"] == sum(p.numel() for p in vit.parameters())
-    for row in found.values():
-        assert row["data"] or not row["offline"]
-
-
-def test_models_of_a_family(cli):
-    rows = json.loads(cli("models", "--json", "--family", "msa").out)
-    assert {row["family"] for row in rows} == {"msa"}
-    answer = cli("models", "--family", "rnn")
-    assert answer.status == 2
-    assert answer.err.startswith("Error: unknown family 'rnn'; choose conv")
-
-
-def test_models_for_people(cli):
-    lines = cli("models").out.splitlines()
-    assert lines[0].split()[:3] == ["name", "family", "data"]
-    assert any(line.split()[:2] == ["vit_s", "msa"] for line in lines)
-    assert any("timm:NAME" in line for line in lines)

@@ -13,14 +13,14 @@ PNG = b"\x89PNG"
 
 @pytest.mark.parametrize("analyzer", ANALYZERS)
 def test_a_folder_gets_a_result_and_a_figure(results, analyzer):
-    result = landscape.load(results / "resnet_s@deadleaves" / f"{analyzer}.nc")
+    result = landscape.load(results / "resnet_s@deadleaves-random" / f"{analyzer}.nc")
     assert {key: result.attrs[key] for key in ("analyzer", "model", "family", "data")} == {
         "analyzer": analyzer,
         "model": "resnet_s",
         "family": "conv",
         "data": "deadleaves",
     }
-    figure = results / "figures" / f"{analyzer}.resnet_s@deadleaves.png"
+    figure = results / "figures" / f"{analyzer}.resnet_s@deadleaves-random.png"
     assert figure.read_bytes().startswith(PNG)
 
 
@@ -41,8 +41,8 @@ def test_printed_paths_are_the_files(measure, tmp_path):
     answer = measure("fourier", "-o", tmp_path / "deep" / "er", models=["resnet_s", "vit_s"])
     folder = tmp_path / "deep" / "er"
     assert answer.paths == [
-        folder / "resnet_s@deadleaves" / "fourier.nc",
-        folder / "vit_s@deadleaves" / "fourier.nc",
+        folder / "resnet_s@deadleaves-random" / "fourier.nc",
+        folder / "vit_s@deadleaves-random" / "fourier.nc",
         folder / "figures" / "fourier.png",
     ]
     assert all(path.is_file() for path in answer.paths)
@@ -68,7 +68,7 @@ def test_no_figure(measure, tmp_path):
 
 def test_the_default_folder(measure, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert measure("variance").paths[0] == Path("results/resnet_s@deadleaves/variance.nc")
+    assert measure("variance").paths[0] == Path("results/resnet_s@deadleaves-random/variance.nc")
 
 
 def test_options_reach_the_analyzer(measure, tmp_path):
@@ -87,7 +87,7 @@ def test_options_reach_the_analyzer(measure, tmp_path):
 
 def test_the_seed_changes_the_answer(measure, results, tmp_path):
     answer = measure("variance", "--seed", "1", "--no-figure", "-o", tmp_path / "a.nc")
-    before = landscape.load(results / "resnet_s@deadleaves" / "variance.nc")
+    before = landscape.load(results / "resnet_s@deadleaves-random" / "variance.nc")
     assert not landscape.load(answer.paths[0])["variance"].equals(before["variance"])
 
 
@@ -114,5 +114,5 @@ def test_the_demo_draws_three_networks_with_every_analyzer(cli, tmp_path):
     assert len(answer.paths) == 4 * 4
     assert all(path.is_file() for path in answer.paths)
     assert all(str(picture) in answer.err for picture in pictures)
-    facts = json.loads(landscape.load(tmp_path / "vit_s@deadleaves" / "hessian.nc").attrs["facts"])
+    facts = json.loads(landscape.load(tmp_path / "vit_s@deadleaves-random" / "hessian.nc").attrs["facts"])
     assert facts["augment"] == "deit"

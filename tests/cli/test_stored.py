@@ -17,7 +17,7 @@ ANALYZERS = ("fourier", "hessian", "surface", "variance")
 
 @pytest.fixture(params=ANALYZERS)
 def stored(request, results):
-    return results / "resnet_s@deadleaves" / f"{request.param}.nc"
+    return results / "resnet_s@deadleaves-random" / f"{request.param}.nc"
 
 
 def test_json_is_the_result(cli, stored):
@@ -51,7 +51,7 @@ def test_show_marks_what_has_not_converged(cli, measure, tmp_path):
 
 
 def test_show_tells_nan_from_padding(cli, results, tmp_path):
-    result = landscape.load(results / "resnet_s@deadleaves" / "fourier.nc")
+    result = landscape.load(results / "resnet_s@deadleaves-random" / "fourier.nc")
     path = landscape.save(result, tmp_path / "a.nc")
     assert "nan" not in cli("show", path).out
     result["log_amplitude"][0, 0] = np.nan
@@ -84,15 +84,15 @@ def test_plot_is_repeatable_in_every_format(cli, stored, tmp_path, suffix):
 
 
 def test_plot_is_the_figure_of_the_analyzer(cli, results, tmp_path):
-    stored = results / "resnet_s@deadleaves" / "fourier.nc"
+    stored = results / "resnet_s@deadleaves-random" / "fourier.nc"
     cli("plot", stored, "-o", tmp_path / "a.png")
-    drawn = results / "figures" / "fourier.resnet_s@deadleaves.png"
+    drawn = results / "figures" / "fourier.resnet_s@deadleaves-random.png"
     assert (tmp_path / "a.png").read_bytes() == drawn.read_bytes()
 
 
 def test_plot_of_several(cli, measure, results, tmp_path):
     path = measure("fourier", "--no-figure", "-o", tmp_path / "v.nc", models=["vit_s"]).paths[0]
-    first = results / "resnet_s@deadleaves" / "fourier.nc"
+    first = results / "resnet_s@deadleaves-random" / "fourier.nc"
     cli("plot", first, path, "-o", tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text()
     assert "vit_s" in text
@@ -101,7 +101,7 @@ def test_plot_of_several(cli, measure, results, tmp_path):
 
 @pytest.mark.parametrize("command", ["plot", "show", "export"])
 def test_stored_results_need_no_torch(results, tmp_path, command):
-    args = [command, str(results / "resnet_s@deadleaves" / "fourier.nc")]
+    args = [command, str(results / "resnet_s@deadleaves-random" / "fourier.nc")]
     args += [] if command == "show" else ["-o", str(tmp_path / "a.png")]
     code = (
         "import sys; from landscape_cli.main import main; "
@@ -111,7 +111,7 @@ def test_stored_results_need_no_torch(results, tmp_path, command):
 
 
 def test_two_analyzers_make_no_figure(cli, results, tmp_path):
-    stored = sorted((results / "resnet_s@deadleaves").glob("*.nc"))
+    stored = sorted((results / "resnet_s@deadleaves-random").glob("*.nc"))
     answer = cli("plot", *stored, "-o", tmp_path / "a.png")
     assert answer.status == 2
     assert "one figure shows one analyzer" in answer.err

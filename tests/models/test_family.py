@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.models.card import cards
+from landscape.models.card import Card, cards
 from landscape.models.family import family
 
 TIMM = {
@@ -49,8 +49,9 @@ def test_networks_of_torchvision(name, expected):
 
 
 def test_the_cards_of_this_package_say_the_same():
-    for card in cards().values():
-        assert family(card.build()) == card.family, card.name
+    for card in cards():
+        if isinstance(card, Card):
+            assert family(card.build()) == card.family, card.name
 
 
 def test_small_networks():

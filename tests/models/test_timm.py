@@ -14,6 +14,9 @@ def test_the_card_tells_the_preprocessing_of_the_published_weights():
     assert card.mean == card.std == (0.5, 0.5, 0.5)
     assert card.licence == "apache-2.0"
     assert "augreg_in21k_ft_in1k" in card.source
+    assert len(card.urls) == 1
+    assert card.urls[0].endswith("augreg_in21k_ft_in1k/resolve/main/model.safetensors")
+    assert find("timm:resnet50.a1_in1k").size == 224  # its authors also tested at 288
     other = find("timm:test_resnet.r160_in1k")
     assert (other.family, other.size, other.mean) == ("conv", 160, (0.5, 0.5, 0.5))
     with torch.no_grad():

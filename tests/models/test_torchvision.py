@@ -17,6 +17,16 @@ def test_the_card_tells_the_preprocessing_of_the_default_weights():
     assert find("torchvision:vit_b_16").family == "msa"
 
 
+def test_weights_that_are_not_the_default_stand_after_the_dot():
+    card = find("torchvision:resnet50.IMAGENET1K_V1")
+    assert (card.name, card.crop) == ("torchvision:resnet50.IMAGENET1K_V1", 0.875)
+    assert "IMAGENET1K_V1" in card.source
+    assert card.urls == ("https://download.pytorch.org/models/resnet50-0676ba61.pth",)
+    assert find("torchvision:resnet50.DEFAULT").urls == find("torchvision:resnet50").urls
+    with pytest.raises(ValueError, match=r"no weights 'V3' of resnet50; choose IMAGENET1K_V1, IM"):
+        find("torchvision:resnet50.V3")
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ValueError, match=r"no classifier 'resnet5'; nearest: .*resnet50"):
         find("torchvision:resnet5")

@@ -84,10 +84,22 @@ def load(
         raise ValueError(f"limit must be at least 1 image, got {limit}")
     module = import_module(f"landscape.datasets.{scheme}")
     how: dict[str, Any] = {"split": split, "size": size, "limit": limit, "seed": seed}
-    resize = {"crop": crop, "interpolation": interpolation}
-    takes = signature(module.load).parameters
-    how |= {k: v for k, v in resize.items() if v is not None and k in takes}
+    resize = resizing(spec, crop=crop, interpolation=interpolation)
+    how |= {k: v for k, v in resize.items() if v is not None}
     return module.load(path or None, **how)
+
+
+def resizing(spec: str, **options: Any) -> dict[str, Any]:
+    """Those of the options ``crop`` and ``interpolation`` that matter to a data set.
+
+    Examples
+    --------
+    >>> resizing("deadleaves", crop=0.9), resizing("folder:photos", crop=0.9)
+    ({}, {'crop': 0.9})
+    """
+    module = import_module(f"landscape.datasets.{spec.partition(':')[0]}")
+    takes = signature(module.load).parameters
+    return {name: value for name, value in options.items() if name in takes}
 
 
 def order(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:

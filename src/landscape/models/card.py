@@ -1,7 +1,8 @@
 """What is known about a network before its weights are opened, and how a spec finds it.
 
 ``NAME``
-    a card of any file in this folder (``CARDS``).
+    a card of any file in this folder (``CARDS``). Several may share a name, which is then a role:
+    the data decide which of them plays it.
 ``SCHEME:REST``
     ``models/SCHEME.py`` and its function ``card(rest)``: ``timm:``, ``torchvision:``, ``hub:``.
 ``path/to/file.py:function``
@@ -10,12 +11,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+import torch
 from torch import Tensor, nn
 
 Family = Literal["conv", "msa", "hybrid", "mlp"]
@@ -58,6 +61,14 @@ class Card:
         Whether the published weights are on this machine without a download.
     fixed
         ``build`` hands out the trained network itself, so it has no untrained twin.
+    spec
+        What ``name`` is short for, where it is.
+    recipe
+        Short name of the training recipe of the published weights.
+    parameters
+        How many; None where only building tells.
+    urls
+        Where the published weights are downloaded from.
     """
 
     name: str
@@ -75,20 +86,79 @@ class Card:
     licence: str = "Apache-2.0"
     offline: bool = True
     fixed: bool = False
+    spec: str = ""
+    recipe: str = ""
+    parameters: int | None = None
+    urls: tuple[str, ...] = ()
 
 
-def cards() -> dict[str, Card]:
-    """Every named card, by file and in the order in which a file lists them."""
-    found: dict[str, Card] = {}
+@dataclass(frozen=True)
+class Named:
+    """A published network under a short name: what is told of it before it is looked up.
+
+    Looking it up by its ``spec`` imports a library or fetches code; a table of all networks does
+    neither. The attributes are those of a `Card`.
+    """
+
+    name: str
+    family: Family
+    spec: str
+    recipe: str
+    source: str
+    data: str
+    parameters: int
+    size: int
+    mean: Statistics
+    std: Statistics
+    interpolation: str
+    crop: float
+    weight_decay: float
+    licence: str
+    urls: tuple[str, ...]
+
+    @property
+    def offline(self) -> bool:
+        """Whether the weights, and the code of a torch hub repository, are on this machine."""
+        scheme, _, rest = self.spec.partition(":")
+        clone = rest.rpartition("/")[0].replace("/", "_").replace(":", "_")
+        here = scheme != "hub" or Path(torch.hub.get_dir(), clone).is_dir()
+        return here and bool(self.urls) and all(_cached(url) for url in self.urls)
+
+    def on(self, card: Card) -> Card:
+        """Put what is told here on the card of the spec."""
+        return replace(card, **vars(self) | {"source": f"{self.source}; {card.source}"})
+
+
+def _cached(url: str) -> bool:
+    """Whether a file is in the cache of huggingface_hub or torch.hub, told by paths alone."""
+    parts = urlsplit(url)
+    if parts.hostname == "huggingface.co":  # /OWNER/REPOSITORY/resolve/REVISION/FILE
+        from huggingface_hub import constants
+
+        owner, repository, _, revision, file = parts.path.strip("/").split("/")
+        folder = Path(constants.HF_HUB_CACHE, f"models--{owner}--{repository}")
+        head = folder / "refs" / revision
+        return head.is_file() and (folder / "snapshots" / head.read_text().strip() / file).exists()
+    return Path(torch.hub.get_dir(), "checkpoints", Path(parts.path).name).exists()
+
+
+def cards() -> list[Card | Named]:
+    """Every network that has a name, by file and in the order in which a file lists them."""
+    found: list[Card | Named] = []
     for path in sorted(FOLDER.glob("*.py")):
         if not path.stem.startswith("_") and path.stem != "card":
             module = import_module(f"landscape.models.{path.stem}")
-            found.update({card.name: card for card in getattr(module, "CARDS", ())})
+            found += getattr(module, "CARDS", ())
     return found
 
 
-def find(spec: str) -> Card:
+def find(spec: str, data: str = "", *, trust: bool = False) -> Card:
     """Find the card that ``spec`` names.
+
+    Where several share a name, the one whose weights were trained on ``data`` (a name or a whole
+    data spec) is meant, else the zoo's: ``vit_s`` is a network for 32 pixels on ``deadleaves`` and
+    one for 224 on ``imagenet:/path``. ``trust`` lets the code of the GitHub repository in a
+    ``hub:`` spec run on this machine.
 
     Raises
     ------
@@ -101,16 +171,21 @@ def find(spec: str) -> Card:
     'msa'
     """
     known = cards()
-    if spec in known:
-        return known[spec]
+    alike = [card for card in known if card.name == spec]
+    if alike:
+        scheme = data.partition(":")[0]
+        card = min(alike, key=lambda card: (card.data != scheme, card.data != ""))
+        return card if isinstance(card, Card) else card.on(find(card.spec, trust=trust))
     head, colon, rest = spec.partition(":")
     if ".py:" in spec or spec.endswith(".py"):
         return import_module("landscape.models.file").card(spec)
     schemes = sorted(p.stem for p in FOLDER.glob("*.py") if "\ndef card(" in p.read_text("utf-8"))
     schemes = [s for s in schemes if s != "file"]
     if colon and head in schemes:
-        return import_module(f"landscape.models.{head}").card(rest)
-    near = get_close_matches(spec, known, n=3, cutoff=0.4) or sorted(known)
+        options = {"trust": trust} if head == "hub" else {}
+        return import_module(f"landscape.models.{head}").card(rest, **options)
+    names = sorted({card.name for card in known})
+    near = get_close_matches(spec, names, n=3, cutoff=0.4) or names
     raise ValueError(
         f"unknown model '{spec}'; nearest: {', '.join(near)}. 'landscape models' lists all; "
         f"other specs: {', '.join(s + ':NAME' for s in schemes)}, path/to/file.py:function"

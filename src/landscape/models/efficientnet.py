@@ -80,6 +80,7 @@ CARDS = [
         interpolation="bicubic",
         crop=0.875,
         weight_decay=1e-5,
+        parameters=4_652_008,
         offline=_file() is not None,
     )
 ]

@@ -16,7 +16,8 @@ from landscape.models.family import family_of
 def card(rest: str) -> Card:
     """Card of a timm network such as ``vit_tiny_patch16_224`` or ``resnet18.a1_in1k``.
 
-    Preprocessing is that of its published weights, as far as a resize and a central crop go.
+    Preprocessing is that of its published weights at the size of their training, as far as a
+    resize and a central crop go.
     """
     import timm
 
@@ -49,6 +50,7 @@ def card(rest: str) -> Card:
         weight_decay=0.0,
         licence=facts.get("license") or "unknown",
         offline=published and _cached(facts) is not None,
+        urls=(_url(facts),) if published else (),
     )
 
 
@@ -76,6 +78,16 @@ def _cached(facts: dict[str, Any]) -> Path | None:
     return None
 
 
+def _url(facts: dict[str, Any]) -> str:
+    if not facts.get("hf_hub_id"):
+        return facts["url"]
+    from huggingface_hub import hf_hub_url
+
+    repository, _, revision = facts["hf_hub_id"].partition("@")
+    file = facts.get("hf_hub_filename") or "model.safetensors"
+    return hf_hub_url(repository, file, revision=revision or None)
+
+
 def _pretrained(name: str, facts: dict[str, Any]) -> dict[str, Tensor]:
     import timm
 
@@ -83,15 +95,11 @@ def _pretrained(name: str, facts: dict[str, Any]) -> dict[str, Tensor]:
     if cached is not None:
         overlay = {"file": str(cached)}
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
+    url, folder = _url(facts), f"{torch.hub.get_dir()}/checkpoints"
     if facts.get("hf_hub_id"):
-        from huggingface_hub import constants, hf_hub_url
+        from huggingface_hub import constants
 
-        repository, _, revision = facts["hf_hub_id"].partition("@")
-        file = facts.get("hf_hub_filename") or "model.safetensors"
-        url = hf_hub_url(repository, file, revision=revision or None)
         folder = constants.HF_HUB_CACHE
-    else:
-        url, folder = facts["url"], f"{torch.hub.get_dir()}/checkpoints"
     announce(f"the weights of timm:{name}", url, folder)
     try:
         return timm.create_model(name, pretrained=True).state_dict()

@@ -62,7 +62,8 @@ def prepare(
         A name of ``landscape models``, or ``timm:NAME``, ``torchvision:NAME``, ``hub:...``,
         ``path/to/file.py:function``.
     data
-        A data-set spec: ``deadleaves``, ``cifar10``, ``folder:/path``, ``npz:/path``...
+        A data-set spec: ``deadleaves``, ``cifar10``, ``folder:/path``, ``imagenet:/path``... Where
+        networks share a name (``vit_s``), it decides which is meant.
     weights
         None: the published ones, or the zoo's for this data set. ``"random"``: untrained, drawn by
         ``seed``. ``"[weak-][seedN-][initial|warmup|final]"``: a checkpoint of the zoo. Else a file.
@@ -94,7 +95,7 @@ def prepare(
     """
     if batch_size < 1:
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
-    card = find(model, trust=trust)
+    card = find(model, data, trust=trust)
     network = untrained(card, seed)
     images = datasets.load(
         data,
@@ -131,7 +132,12 @@ def prepare(
         "augment": augment,
         "batch_size": batch_size,
         "data_seed": seed,
-        "preprocessing": {"size": list(images.images.shape[-2:]), "mean": mean, "std": std},
+        "preprocessing": {
+            "size": list(images.images.shape[-2:]),
+            "mean": mean,
+            "std": std,
+            **datasets.resizing(data, crop=card.crop, interpolation=card.interpolation),
+        },
     }
     name = f"{slug(public(card.name))}@{slug(public(data))}{_tag(weights)}"
     return Case(name, card, network, batches, facts)
@@ -170,7 +176,9 @@ def _load(network: nn.Module, card: Card, data: str, weights: str | None) -> dic
         return {"weights": entry["path"].name, "accuracy": entry["accuracy"]}
     if card.pretrained is not None and weights is None:
         fit(network, card.pretrained(), card.name)
-        return {"weights": "published"}
+        told = {"spec": card.spec, "recipe": card.recipe, "source": _sourced(card)}
+        told["files"] = getattr(card.pretrained, "files", {})  # name: sha256, where that is known
+        return {"weights": "published", **{key: value for key, value in told.items() if value}}
     known = [e for e in zoo(card.name) if checkpoint(e) == wanted]
     homes = sorted({e["data"] for e in known})
     tags = sorted({str(checkpoint(e)) for e in zoo(card.name) if e["data"] == data})
@@ -180,6 +188,12 @@ def _load(network: nn.Module, card: Card, data: str, weights: str | None) -> dic
         + (f" ({told})" if homes or tags else "")
         + "; give --weights FILE, or --weights random for an untrained network"
     )
+
+
+def _sourced(card: Card) -> str:
+    """Where a network is from, without the folders of this machine."""
+    origin, comma, rest = card.source.partition(", ")
+    return (Path(origin).name if Path(origin).exists() else origin) + comma + rest
 
 
 def _tag(weights: str | None) -> str:
