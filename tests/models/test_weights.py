@@ -167,3 +167,21 @@ def test_the_fingerprint_sees_names_and_values(state):
         nn.Sequential(net.head)
     )
     assert len(fingerprint(nn.Linear(2, 2).bfloat16())) == 64
+
+
+def test_what_a_network_derives_from_its_weights_is_derived_again():
+    class Caching(nn.Linear):  # as attention biases of LeViT, which are gathered once in eval mode
+        cache = None
+
+        def train(self, mode=True):
+            self.cache = None if mode else self.weight.detach().clone()
+            return super().train(mode)
+
+        def forward(self, x):
+            return x @ (self.weight if self.cache is None else self.cache).T
+
+    net, other = Caching(3, 2, bias=False).eval(), Caching(3, 2, bias=False)
+    fit(net, other.state_dict(), "a.pt")
+    x = torch.randn(4, 3)
+    assert not net.training
+    assert torch.equal(net(x), other(x))

@@ -90,6 +90,8 @@ def fit(model: nn.Module, state: dict[str, Tensor], where: str) -> nn.Module:
                 f"(as {value.dtype}); the training run that wrote it diverged, or the file is bad"
             )
     model.load_state_dict(cast, strict=True)
+    mode = model.training
+    model.train().train(mode)  # drops what some networks derive from their weights in eval mode
     return model
 
 
