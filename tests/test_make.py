@@ -98,6 +98,14 @@ def test_an_interrupted_run_resumes_bit_for_bit(archive, tmp_path, name):
         assert whole == halves, file
 
 
+def test_processes_that_augment_change_the_speed_alone(archive, tmp_path):
+    data = archive(count=40)
+    for workers in (0, 2):
+        make("resnet_s", data, BRIEF, tmp_path / str(workers), workers=workers)
+    one, two = (read(tmp_path / name / "final.safetensors")[0] for name in ("0", "2"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
 def test_a_folder_of_another_recipe_is_refused(archive, tmp_path):
     data = archive(count=20)
     make("resnet_s", data, BRIEF, tmp_path / "run")
@@ -137,9 +145,9 @@ def test_embedded_weights_have_the_accuracy_they_claim(entry):
     assert Recipe(**entry["recipe"]).seed == entry["seed"]
     assert variant(Recipe(**entry["recipe"])) == entry["variant"]
     assert fingerprint(network) == entry["sha256"]
-    sample = datasets.load(entry["data"], split="train", limit=1000, seed=1)
+    sample = datasets.load(entry["data"], split="train", limit=400, seed=1)
     loss = augmented_nll(network, sample, 10, entry["mean"], entry["std"])
-    assert loss == pytest.approx(entry["nll_augmented"], rel=0.1)
+    assert loss == pytest.approx(entry["nll_augmented"], rel=0.15)
     wanted = str(checkpoint(entry))
     case = prepare(entry["model"], entry["data"], weights=wanted, limit=1)
     assert case.facts["weights"] == entry["path"].name

@@ -34,9 +34,24 @@ from landscape_cli.progress import epochs_on
     help="Of weights, order and augmentation.",
 )
 @options.trust
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps, ...")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Processes that augment beside the one that trains.",
+)
 @click.option("-o", "--output", metavar="FOLDER", help="Default: runs/MODEL@DATA[-weak]-seedSEED.")
 def command(
-    model: str, data: str, strength: str, trust: bool, output: str | None, **recipe: Any
+    model: str,
+    data: str,
+    strength: str,
+    output: str | None,
+    device: str,
+    workers: int,
+    trust: bool,
+    **recipe: Any,
 ) -> None:
     """Train a network with AdamW, and write its weights: a recipe that is the same for all.
 
@@ -58,6 +73,7 @@ def command(
     check_writable(folder / "last.pt")
     how = Recipe(augment=STRENGTHS[strength], **recipe)
     report = epochs_on(recipe["epochs"])
-    facts = asking(make, model, data, how, folder, report, trust=trust)
+    where = {"device": device, "workers": workers, "trust": trust}
+    facts = asking(make, model, data, how, folder, report, **where)
     click.echo(f"{model}@{data}: accuracy {facts['accuracy']:.3f} on the test split", err=True)
     click.echo(folder / facts["file"])

@@ -38,7 +38,7 @@ class LocalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
-        t, r = self.tile, self.halo
+        t = self.tile
         if h % t or w % t:
             raise ValueError(f"a {h}x{w} map does not divide into {t}x{t} tiles")
         q, k, v = self.qkv(x).permute(0, 2, 3, 1).chunk(3, -1)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from landscape import datasets
@@ -28,6 +29,9 @@ def make(
     folder: Path,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     trust: bool = False,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
 ) -> dict[str, Any]:
     """Train a network of the zoo and write its weight files; returns the facts of the last.
 
@@ -44,6 +48,8 @@ def make(
         Where checkpoints and weights go.
     report
         Called after every epoch with its number (from 1) and mean training loss.
+    device, workers
+        Where to train, and how many processes augment; see `landscape.zoo.recipe.train`.
     trust
         Whether the code of the GitHub repository in a ``hub:`` spec may run on this machine.
 
@@ -60,14 +66,20 @@ def make(
     width = head_width(untrained(card, recipe.seed), images, card, mean, std)
     check_classes(images, card, width)
     test = datasets.load(data, split="test", size=card.size)
-
-    def look(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        return augment(x, y, recipe.augment, classes=width, mean=mean, std=std, seed=seed)
-
+    look = partial(augment, policy=recipe.augment, classes=width, mean=mean, std=std)
     name, where = public(card.name), public(data)
     subject = f"{slug(name)}@{slug(where)}"
     network = train(
-        card.build, images.images, images.targets, look, recipe, folder, report, subject
+        card.build,
+        images.images,
+        images.targets,
+        look,
+        recipe,
+        folder,
+        report,
+        subject,
+        device,
+        workers,
     )
     sample = datasets.load(data, split="train", size=card.size, limit=LOOKED_AT, seed=0)
     facts: dict[str, Any] = {}

@@ -9,7 +9,7 @@ epoch) alone, so a run that was killed resumes to the same weights.
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
 
-Augment = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+Augment = Callable[..., tuple[Tensor, Tensor]]
 #: the recipes by name: all else equal, the augmentation policy
 STRENGTHS = {"strong": "deit", "weak": "basic"}
 
@@ -69,6 +70,8 @@ def train(
     folder: Path,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     subject: str = "",
+    device: str = "cpu",
+    workers: int = 0,
 ) -> nn.Module:
     """Train one network; checkpoint every epoch in ``folder``; resume from there.
 
@@ -79,7 +82,7 @@ def train(
     images, targets
         uint8 ``(n, 3, h, w)`` and int64 ``(n,)``.
     augment
-        ``(images, targets, seed) -> (inputs, soft targets)``, a function of its arguments alone.
+        ``(images, targets, seed=...) -> (inputs, targets)``, a function of its arguments alone.
     recipe
         The hyper-parameters.
     folder
@@ -88,11 +91,15 @@ def train(
         Called after every epoch with its number (from 1) and mean training loss.
     subject
         What is trained on what; a folder that holds another run is refused.
+    device
+        Where to train.
+    workers
+        Processes that augment; 0 for this one. Their number changes the speed alone.
 
     Returns
     -------
     nn.Module
-        The trained network, in eval mode.
+        The trained network, in eval mode, on the CPU.
 
     Raises
     ------
@@ -101,7 +108,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    model = build().train().to(memory_format=torch.channels_last)
+    model = build().train().to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     start = _resume(folder / "last.pt", model, optimiser, recipe, subject)
     if start == 0:
@@ -110,9 +117,17 @@ def train(
     for epoch in range(start, recipe.epochs):
         total = 0.0
         torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout, the same after a resume
-        for step, (x, y) in enumerate(_epoch(images, targets, augment, recipe, epoch)):
+        for step, (x, y) in enumerate(
+            DataLoader(
+                _Epoch(images, targets, augment, recipe, epoch),
+                batch_size=None,
+                num_workers=workers,
+                pin_memory=device.startswith("cuda"),
+            )
+        ):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.rate(epoch + (step + 1) / steps)
+            x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
             # the math kernel is the fastest attention in bf16 on a CPU at this size
             with sdpa_kernel(SDPBackend.MATH), torch.autocast(x.device.type, torch.bfloat16):
                 outputs = model(x.contiguous(memory_format=torch.channels_last))
@@ -137,7 +152,7 @@ def train(
         }
         _replace(folder / "last.pt", partial(torch.save, state))
         report(epoch + 1, total / len(images))
-    model.eval()
+    model.cpu().eval()
     save_weights(model, folder / "final.safetensors", {"epoch": recipe.epochs})
     return model
 
@@ -154,14 +169,25 @@ def save_weights(
     _replace(path, lambda where: save_file(tensors, where, metadata=facts))
 
 
-def _epoch(
-    images: Tensor, targets: Tensor, augment: Augment, recipe: Recipe, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-    order = torch.randperm(len(images), generator=generator)
-    for step, index in enumerate(order.split(recipe.batch_size)):
-        seed = (recipe.seed * 100_003 + epoch) * 10_007 + step
-        yield augment(images[index], targets[index], seed)
+class _Epoch(Dataset[tuple[Tensor, Tensor]]):
+    """The augmented batches of one epoch, each a function of (seed, epoch, step) alone."""
+
+    def __init__(
+        self, images: Tensor, targets: Tensor, augment: Augment, recipe: Recipe, epoch: int
+    ) -> None:
+        self.images, self.targets, self.augment = images, targets, augment
+        self.first = recipe.seed * 100_003 + epoch
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.first))
+        self.batches = order.split(recipe.batch_size)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        index = self.batches[step]
+        return self.augment(
+            self.images[index], self.targets[index], seed=self.first * 10_007 + step
+        )
 
 
 def _resume(
@@ -169,7 +195,7 @@ def _resume(
 ) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["subject"] != subject:
         raise ValueError(
             f"{path.parent} holds a run of {state['subject']}, not of {subject}; choose another "
