@@ -46,6 +46,18 @@ def halves(blocks, inner, mix):
     return taps
 
 
+def with_pools(expected, firsts):
+    """A tap before each of the given blocks, where the grid has shrunk outside of a block."""
+    taps = []
+    for tap in expected:
+        module = tap[0].partition(":")[0]
+        for first in [f for f in firsts if module == f or module.startswith(f + ".")]:
+            if (f"{first}:in", "pool") not in taps:
+                taps.append((f"{first}:in", "pool"))
+        taps.append(tap)
+    return taps
+
+
 def told(taps):
     return [(str(tap), tap.kind) for tap in taps]
 
@@ -92,7 +104,8 @@ def test_the_transformer_of_torchvision():
 def test_class_tokens_that_return_at_a_coarser_scale():
     model = small("pit_ti_224", img_size=64)
     taps = discover(model, images(64))
-    assert told(taps) == halves(named(model, "Block"), "norm2", "msa")
+    firsts = [f"transformers.{i}.blocks.0" for i in (1, 2)]
+    assert told(taps) == with_pools(halves(named(model, "Block"), "norm2", "msa"), firsts)
     assert {t.prefix for t in taps} == {1}
     grids = [t.grid for t in taps if t.module.endswith("0.norm2") and ".blocks.0." in t.module]
     assert grids == [(7, 7), (4, 4), (2, 2)]
@@ -113,9 +126,12 @@ def test_swin_is_channels_last_and_its_grid_halves(maker, size):
     model, x = maker(size), images(*size)
     taps = discover(model, x)
     blocks = named(model, "SwinTransformerBlock")
-    assert told(taps) == halves(blocks, "norm2", "msa")
-    assert {t.layout for t in taps if not t.module.endswith("norm2")} == {"nhwc"}
     stages = list(dict.fromkeys(name.split(".")[1] for name in blocks))
+    stem = blocks[0].split(".")[0]
+    firsts = [f"{stem}.{stage}.blocks.0" for stage in stages[1:]]
+    firsts = [first if first in blocks else first.replace(".blocks", "") for first in firsts]
+    assert told(taps) == with_pools(halves(blocks, "norm2", "msa"), firsts)
+    assert {t.layout for t in taps if not t.module.endswith("norm2")} == {"nhwc"}
     for tap, shape in zip(taps, sizes(model, taps, x), strict=True):
         c, h, w = model.get_submodule(blocks[0]).norm1.weight.numel(), size[0] // 4, size[1] // 4
         for _ in range(stages.index(tap.module.split(".")[1])):
@@ -136,15 +152,23 @@ CONVS = {
     ),
     "efficientnet": (lambda: build(tv.efficientnet_b0), ["MBConv"], 32),
 }
+POOLED = {
+    "timm convnext": [f"stages.{i}.blocks.0" for i in (1, 2, 3)],
+    "convnext": [f"features.{i}.0" for i in (3, 5, 7)],
+}
+LAST = {"timm efficientnet": "bn2.act:out", "efficientnet": "features.8.2:out"}
 
 
 @pytest.mark.parametrize("name", CONVS)
 def test_every_block_of_a_residual_convolutional_network(name):
-    """Also the blocks without a skip, and on images that are not square."""
+    """Also the blocks without a skip, what is between blocks, and images that are not square."""
     maker, classes, reduction = CONVS[name]
     model, x = maker(), images(64, 96)
     taps = discover(model, x)
-    assert told(taps) == whole(named(model, *classes))
+    kind = "conv" if "resnet" in name or name == "own" else "dwconv"
+    expected = with_pools(whole(named(model, *classes), kind), POOLED.get(name, []))
+    expected += [(LAST[name], "mlp")] if name in LAST else []
+    assert told(taps) == expected
     assert {(t.layout, t.prefix, t.grid) for t in taps} == {("nchw", 0, None)}
     assert sizes(model, taps, x)[-1][1:] == (64 // reduction, 96 // reduction)
 
@@ -164,9 +188,10 @@ def test_poolformer_pools_where_others_attend():
     expected = [("stages.0.blocks.0:in", "stem")]
     for s, stage in enumerate(model.stages):
         for b, _ in enumerate(stage.blocks):
-            shrinks = b == 0 and not isinstance(stage.downsample, nn.Identity)
             name = f"stages.{s}.blocks.{b}"
-            expected.append((f"{name}.res_scale2:in", "conv" if shrinks else "pool"))
+            if b == 0 and not isinstance(stage.downsample, nn.Identity):
+                expected.append((f"{name}:in", "pool"))
+            expected.append((f"{name}.res_scale2:in", "pool"))
             expected.append((f"{name}:out", "mlp"))
     assert told(discover(model, images(64))) == expected
 
@@ -181,19 +206,30 @@ def test_a_network_without_skips_is_heard_at_its_operations():
     assert told(discover(model, images(64))) == listed
 
 
-@pytest.mark.parametrize(("name", "side"), [("nest_tiny", 224), ("mobilevitv2_050", 96)])
-def test_tokens_of_windows_are_no_maps(name, side):
-    """Residual sums over (window, place in it) have four dimensions too."""
-    model, x = small(name), images(side)
-    taps = discover(model, x)
-    shapes = sizes(model, taps, x)
-    assert len(shapes) > 3
-    assert all(h == w for _, h, w in shapes)
+@torch.no_grad()
+def test_windows_are_put_together():
+    """Blocks on (window, place in it): the maps are those that the blocks of a level are given."""
+    model, x = small("nest_tiny", img_size=64), images(64)
+    taps = {str(tap): tap for tap in discover(model, x)}
+    stem = taps["levels.0.transformer_encoder.0:in"]
+    maps = []
+    level = model.levels[0]
+    level.register_forward_pre_hook(lambda module, args: maps.append(args[0]))
+    blind = model.levels[0].pos_embed
+    blind.zero_()
+    with capture(model, [stem]) as heard:
+        model(x)
+    assert stem.order is not None
+    assert torch.equal(heard[stem], maps[0])
 
 
-def test_windows_in_the_batch_are_no_maps():
-    with pytest.raises(ValueError, match=r"no feature maps found in TNT: pass taps="):
-        discover(small("tnt_s_patch16_224", depth=1), images(224))
+def test_windows_in_the_batch_are_put_together():
+    taps = discover(small("tnt_s_patch16_224", img_size=64, depth=1), images(64))
+    kinds = {str(tap): (tap.kind, tap.grid, tap.prefix) for tap in taps}
+    assert kinds["blocks.0.norm_mlp_in:in"] == ("msa", (16, 16), 0)
+    assert kinds["blocks.0:out"] == ("mlp", (16, 16), 0)
+    assert kinds["blocks.0.norm_mlp:in"] == ("msa", (4, 4), 1)
+    assert kinds["blocks.0:out[1]"] == ("mlp", (4, 4), 1)
 
 
 def test_a_single_pixel_is_no_map():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.subject.probe import capture, discover
+from landscape.subject.probe import Tap, capture, discover
+from landscape.subject.stream import residual_sums
 from landscape.subject.trace import trace
 
 
@@ -42,13 +43,19 @@ def heard(model, x):
 
 
 def last(function, **parts):
-    """Layout and grid of the last node, for images of 8 x 12."""
+    """Layout and grid of the last node, for images of 8 x 12; a star where order is not plain."""
     node = trace(Lambda(function, **parts).eval(), images(8, 12)).nodes[-1]
-    return node.layout, node.grid
+    if node.reading is None:
+        return None
+    return node.reading.layout + "*" * (node.reading.order is not None), node.reading.grid
 
 
 def patches(net, x):
     return net.patch(x).flatten(2).transpose(1, 2)
+
+
+def unfolded(net, x):
+    return nn.functional.unfold(net.patch(x), 3, padding=1, stride=2)
 
 
 def windows(net, x):
@@ -60,7 +67,7 @@ def windows(net, x):
     ("function", "layout", "grid"),
     [
         (lambda net, x: net.patch(x), "nchw", (4, 6)),
-        (lambda net, x: net.patch(x).flatten(2), "channels", (4, 6)),
+        (lambda net, x: net.patch(x).flatten(2), "nchw*", (4, 6)),
         (patches, "tokens", (4, 6)),
         (lambda net, x: net.norm(patches(net, x)), "tokens", (4, 6)),
         (lambda net, x: net.mlp(patches(net, x)), "tokens", (4, 6)),
@@ -73,9 +80,9 @@ def windows(net, x):
         (lambda net, x: patches(net, x)[:, 0], "", None),
         (lambda net, x: patches(net, x).mean(1), "", None),
         (lambda net, x: patches(net, x).view(2, 4, 6, 5), "nhwc", (4, 6)),
-        (lambda net, x: patches(net, x).view(2, 24, 1, 5), "", None),  # one head, not a column
+        (lambda net, x: patches(net, x).view(2, 24, 1, 5), "tokens*", (4, 6)),
         (lambda net, x: patches(net, x).mT.reshape(2, 5, 4, 6), "nchw", (4, 6)),
-        (lambda net, x: patches(net, x).mT.reshape(2, 5, 8, 3), "", None),
+        (lambda net, x: patches(net, x).mT.reshape(2, 5, 8, 3), "nchw*", (4, 6)),
         (lambda net, x: net.patch(x).permute(0, 2, 3, 1), "nhwc", (4, 6)),
         (lambda net, x: net.norm(net.patch(x).permute(0, 2, 3, 1)), "nhwc", (4, 6)),
         (
@@ -86,14 +93,53 @@ def windows(net, x):
         (lambda net, x: net.patch(x)[:, :, ::2, ::2], "nchw", (2, 3)),
         (lambda net, x: nn.functional.avg_pool2d(net.patch(x), 2), "nchw", (2, 3)),
         (lambda net, x: net.patch(x).reshape(4, 5, 4, 3), "", None),  # windows in the batch
-        (lambda net, x: net.norm(windows(net, x).reshape(2, 6, 4, 5)), "", None),
+        (lambda net, x: net.norm(windows(net, x).reshape(2, 6, 4, 5)), "tokens*", (4, 6)),
+        (lambda net, x: windows(net, x).reshape(12, 4, 5), "tokens*", (4, 6)),
+        (lambda net, x: windows(net, x).reshape(2, 6, 4, 5)[:, 1:], "", None),  # a window short
+        (lambda net, x: windows(net, x).transpose(0, 1).reshape(12, 4, 5), "", None),  # images last
+        (
+            lambda net, x: nn.functional.unfold(net.patch(x), 2, stride=2),
+            "",
+            None,
+        ),  # 2x2 in channels
+        (lambda net, x: net.wide(unfolded(net, x).mT), "tokens", (2, 3)),
+        (lambda net, x: net.patch(x).roll((1, 2), (2, 3)), "nchw*", (4, 6)),
+        (lambda net, x: nn.functional.pixel_shuffle(net.even(x), 2), "", None),  # four of one place
+        (lambda net, x: net.even(nn.functional.pixel_unshuffle(x, 2)[:, :3]), "nchw", (4, 6)),
         (lambda net, x: net.merge(windows(net, x).flatten(3)), "nhwc", (2, 3)),
     ],
 )
 def test_layouts_are_followed_through_operations(function, layout, grid):
     parts = {"norm": nn.LayerNorm(5), "mlp": nn.Linear(5, 5), "token": nn.Linear(5, 1)}
     parts |= {"patch": nn.Conv2d(3, 5, 2, 2), "merge": nn.Linear(20, 5)}
-    assert last(function, **parts) == (layout, grid)
+    parts |= {"wide": nn.Linear(45, 5), "even": nn.Conv2d(3, 8, 1)}
+    assert last(function, **parts) == ((layout, grid) if layout else None)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda maps: maps,
+        lambda maps: maps.permute(0, 2, 3, 1),
+        lambda maps: maps.flatten(2).mT,
+        lambda maps: maps.flatten(2),
+        lambda maps: maps.view(2, 5, 2, 2, 3, 2).permute(0, 2, 4, 3, 5, 1).reshape(12, 2, 2, 5),
+        lambda maps: maps.view(2, 5, 2, 2, 3, 2).permute(0, 4, 2, 5, 3, 1).reshape(2, 6, 4, 5),
+        lambda maps: nn.functional.unfold(maps, 2, stride=2).view(2, 5, 4, 6),
+        lambda maps: maps.roll((1, -2), (2, 3)).flip(2),
+        lambda maps: maps.unfold(2, 2, 2).unfold(3, 2, 2),
+        lambda maps: nn.functional.pad(maps, (0, 1, 0, 2))[:, :, :-2, :-1],
+        lambda maps: torch.cat([maps.flatten(2), torch.zeros(2, 5, 3)], 2).mT,  # registers behind
+    ],
+)
+def test_what_was_moved_is_read_back(move):
+    """However the places of a map are arranged, reading gives the map."""
+    net = Lambda(lambda net, x: move(net.patch(x)), patch=nn.Conv2d(3, 5, 2, 2)).eval()
+    x = images(8, 12)
+    read = trace(net, x).nodes[-1].reading
+    tap = Tap("", "out", "conv", read.layout, read.prefix, read.grid, read.order)
+    assert torch.equal(tap.read(net(x)), net.patch(x))
 
 
 def attend(net, x):
@@ -103,9 +149,29 @@ def attend(net, x):
 
 
 def channels_by_channels(net, x):
-    """Products of maps, but no softmax."""
+    """Weights made from the map, but no softmax."""
     q = x.flatten(2)
     return (q @ q.mT / 96 @ q).reshape(x.shape)
+
+
+def pooled(net, x):
+    """Squeeze and excitation: layers on the global average see no map."""
+    return x * net.point(net.point(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+
+
+def mixed_tokens(net, x):
+    return net.tokens(x.flatten(2)).relu().reshape(x.shape)
+
+
+def separable(net, x):
+    """Attention without any matrix product."""
+    weights = net.one(x).flatten(2).softmax(-1)
+    return net.point(x) * (x.flatten(2) * weights).sum(-1)[..., None, None]
+
+
+def gated(net, x):
+    """A softmax over channels is no attention."""
+    return net.point(x) * x.softmax(1)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +183,14 @@ def channels_by_channels(net, x):
         (lambda net, x: net.linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), "mlp"),
         (attend, "msa"),
         (lambda net, x: net.conv(attend(net, x)), "msa"),
-        (lambda net, x: net.point(channels_by_channels(net, x)), "mlp"),
+        (lambda net, x: net.point(channels_by_channels(net, x)), "msa"),
+        (lambda net, x: net.depthwise(x), "dwconv"),
+        (lambda net, x: net.depthwise(net.conv(x)), "conv"),
+        (lambda net, x: net.conv(pooled(net, x)), "conv"),
+        (lambda net, x: net.norm(pooled(net, x)), "norm"),
+        (mixed_tokens, "mlp"),
+        (separable, "msa"),
+        (gated, "mlp"),
         (lambda net, x: nn.functional.max_pool2d(x, 3, 1, 1), "pool"),
         (lambda net, x: net.norm(x), "norm"),
     ],
@@ -125,6 +198,8 @@ def channels_by_channels(net, x):
 def test_kinds_are_told_from_operations(branch, kind):
     parts = {"conv": nn.Conv2d(4, 4, 3, padding=1), "wide": nn.Conv2d(4, 4, (1, 3), padding=(0, 1))}
     parts |= {"point": nn.Conv2d(4, 4, 1), "linear": nn.Linear(4, 4), "norm": nn.BatchNorm2d(4)}
+    parts |= {"depthwise": nn.Conv2d(4, 4, 3, padding=1, groups=4), "one": nn.Conv2d(4, 1, 1)}
+    parts |= {"tokens": nn.Linear(96, 96)}
     block = Lambda(lambda net, x: x + branch(net, x), **parts)
     net = Lambda(lambda net, x: net.block(net.stem(x)), stem=nn.Conv2d(3, 4, 1), block=block)
     assert heard(net, images(8, 12)) == [("block:in", "stem"), ("block:out", kind)]
@@ -152,8 +227,9 @@ def test_a_residual_sum_adds_two_maps_of_one_shape_and_source(combine, count):
         conv=nn.Conv2d(4, 4, 3, padding=1),
     )
     graph = trace(net.eval(), images(8))
-    assert len(list(graph.sums())) == count
-    assert all(graph.descends(n, graph.outputs["stem"][0]) for n in graph.sums())
+    sums = residual_sums(graph)
+    assert len(sums) == count
+    assert all(graph.descends(n, graph.outputs["stem"][0][0]) for n in sums)
 
 
 def block(width=4):
@@ -196,7 +272,11 @@ def test_sums_in_the_networks_own_forward_are_heard_where_they_are_read():
 
     convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
     net = Lambda(forward, stem=nn.Conv2d(3, 4, 1), convs=convs, head=nn.Linear(4, 2))
-    assert heard(net, images(8)) == [("convs.1:in", "conv"), ("convs.2:in", "conv")]
+    assert heard(net, images(8)) == [
+        ("convs.0:in", "stem"),
+        ("convs.1:in", "conv"),
+        ("convs.2:in", "conv"),
+    ]
 
 
 class Encoder(nn.Module):

@@ -26,13 +26,22 @@ FAMILY_COLOURS = {"conv": "#0072B2", "msa": "#D55E00", "hybrid": "#009E73", "mlp
 KIND_COLOURS = {
     "stem": "#56B4E9",
     "conv": FAMILY_COLOURS["conv"],
+    "dwconv": FAMILY_COLOURS["conv"],  # told from conv by its marker
     "msa": FAMILY_COLOURS["msa"],
     "mlp": FAMILY_COLOURS["mlp"],
     "pool": "#F0E442",
     "norm": "#BBBBBB",
 }
-KIND_MARKERS = {"stem": "D", "conv": "s", "msa": "o", "mlp": "^", "pool": "v", "norm": "P"}
-KIND_NAMES = {"msa": "MSA", "mlp": "MLP"}
+KIND_MARKERS = {
+    "stem": "D",
+    "conv": "s",
+    "dwconv": "d",
+    "msa": "o",
+    "mlp": "^",
+    "pool": "v",
+    "norm": "P",
+}
+KIND_NAMES = {"msa": "MSA", "mlp": "MLP", "dwconv": "depthwise conv"}
 LINESTYLES = ("-", "--", "-.", ":")
 SET_MARKERS = ("v", "D", "s", "P")
 

@@ -6,22 +6,25 @@ finds the taps of any network from one traced forward pass, with no list of arch
 * the residual stream after each residual sum (``x + f(x)``): a block's output, or, inside a block,
   the input of the module that reads the sum next;
 * blocks without a skip that stand where their siblings have one;
-* the input of the first block (the stem's output);
+* the stream where such a block takes it up, if something has happened to it since the tap before:
+  the stem, a reduction of the grid, a convolution or a projection between blocks or after the last;
 * in a network without any residual sum, the outputs of its convolutions, attentions and poolings.
 
 Maps of one pixel are left out: they have no frequency and no variance.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from landscape.subject.trace import Trace, trace
+from landscape.subject.places import tensors
+from landscape.subject.stream import spots
+from landscape.subject.trace import trace
 
 Layout = Literal["nchw", "nhwc", "tokens"]
 
@@ -37,13 +40,22 @@ class Tap:
     side
         ``"out"``, the module's output, or ``"in"``, its first argument.
     kind
-        What led here from the tap before: ``stem``, ``conv``, ``msa``, ``mlp``, ``pool``, ``norm``.
+        What led here from the tap before: ``stem``; ``msa``, with softmax or without; ``conv``;
+        ``dwconv``, if all spatial convolutions are depthwise; ``mlp``, pointwise layers or an MLP
+        over tokens; ``pool``, pooling or nothing but a reduction of the grid; ``norm``, none of
+        these. Steps that cannot be heard one by one are joined, as ``msa+mlp``.
     layout
         ``"nchw"``, ``"nhwc"``, or ``"tokens"`` ``(b, n, c)``: the shape cannot tell.
     prefix
         Class, distillation or register tokens in front, which are dropped.
     grid
         ``(h, w)`` of the tokens at the traced input size; None means a square.
+    order
+        Which token stands for each place of the grid, row by row, if they have another order, as
+        those of windows have. With it the tensor may have any number of dimensions, with the
+        channels second (``"nchw"``) or last (``"tokens"``).
+    item
+        Which of the tensors, if a module takes or gives several.
     """
 
     module: str
@@ -52,9 +64,11 @@ class Tap:
     layout: Layout = "nchw"
     prefix: int = 0
     grid: tuple[int, int] | None = None
+    order: tuple[int, ...] | None = field(default=None, repr=False)
+    item: int = 0
 
     def __str__(self) -> str:
-        return f"{self.module}:{self.side}"
+        return f"{self.module}:{self.side}" + (f"[{self.item}]" if self.item else "")
 
     def read(self, value: Tensor) -> Tensor:
         """Feature maps ``(b, c, h, w)`` from what the tap hears.
@@ -64,6 +78,8 @@ class Tap:
         >>> Tap("blocks.0", layout="tokens", prefix=1).read(torch.zeros(2, 17, 8)).shape
         torch.Size([2, 8, 4, 4])
         """
+        if self.order is not None:
+            return self._gather(value, self.order)
         want = 3 if self.layout == "tokens" else 4
         if value.ndim != want:
             raise ValueError(f"tap {self} hears {tuple(value.shape)}, which is not {self.layout}")
@@ -79,6 +95,18 @@ class Tap:
                 f"tap {self}: {n} tokens after {self.prefix} prefix tokens are no {h}x{w} grid"
             )
         return tokens.transpose(1, 2).reshape(len(value), -1, h, w)
+
+    def _gather(self, value: Tensor, order: tuple[int, ...]) -> Tensor:
+        """Maps from windows, or from tokens in another order, whatever dimensions they have."""
+        value = value.movedim(1, -1) if self.layout == "nchw" else value
+        n, c = self.prefix + len(order), value.shape[-1]
+        if self.grid is None or len(order) != self.grid[0] * self.grid[1]:
+            raise ValueError(f"tap {self}: an order of {len(order)} tokens needs their grid")
+        if value.numel() % (n * c):
+            raise ValueError(
+                f"tap {self} hears {tuple(value.shape)}, which is not images of {n} tokens"
+            )
+        return value.reshape(-1, n, c)[:, list(order)].transpose(1, 2).unflatten(2, self.grid)
 
 
 def clone(maps: Tensor) -> Tensor:
@@ -126,13 +154,13 @@ def capture(
 
     def listen(tap: Tap) -> None:
         def store(value: Any) -> None:
-            first = _first_tensor(value)
-            if first is None:
+            found = next(islice(tensors(value), tap.item, None), None)
+            if found is None:
                 raise ValueError(f"tap {tap} hears no tensor")
-            heard[tap] = fold(tap.read(first.detach()))
+            heard[tap] = fold(tap.read(found.detach()))
 
         def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-            store((*args, *kwargs.values()))
+            store((args, kwargs))
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
             store(output)
@@ -181,98 +209,18 @@ def discover(model: nn.Module, inputs: Tensor) -> list[Tap]:
         If there is no feature map to listen to.
     """
     traced = trace(model, inputs[:2])
-    found: dict[int, Tap] = {}
-    owners = _residual(traced, found)
-    _siblings(traced, owners, found)
-    if not found:
-        for name, kind in traced.leaves():
-            _offer(traced, found, name, "out", traced.outputs[name][-1], kind)
-    elif owners:
-        first = min(owners, key=lambda name: traced.started[name])
-        if traced.inputs[first][0] > 0:  # else it reads the images: there is no stem
-            _offer(traced, found, first, "in", traced.inputs[first][0], "stem")
+    found = []
+    for spot in spots(traced):
+        read = traced.nodes[spot.node].reading
+        if read is None:
+            continue
+        side, layout = cast(Literal["in", "out"], spot.side), cast(Layout, read.layout)
+        grid = read.grid if layout == "tokens" or read.order else None
+        found.append(
+            Tap(spot.module, side, spot.kind, layout, read.prefix, grid, read.order, spot.item)
+        )
     if not found:
         raise ValueError(
             f"no feature maps found in {type(model).__name__}: pass taps=[landscape.Tap(...)]"
         )
-    return _with_kinds(traced, found)
-
-
-def _residual(traced: Trace, found: dict[int, Tap]) -> list[str]:
-    """Taps on residual sums; returns the modules (called once) that own one."""
-    last = {}
-    for node in traced.sums():
-        last[traced.nodes[node].call] = node
-    owners = []
-    for node in traced.sums():
-        frame = traced.nodes[node]
-        if last[frame.call] == node and frame.module and len(traced.outputs[frame.module]) == 1:
-            out = traced.outputs[frame.module][0]
-            if traced.descends(out, node):
-                owners.append(frame.module)
-                _offer(traced, found, frame.module, "out", out)
-                continue
-        for side, table in (("in", traced.inputs), ("out", traced.outputs)):
-            heard = [
-                (m, n[0])
-                for m, n in table.items()
-                if m and len(n) == 1 and traced.origin(n[0]) == node
-            ]
-            if heard:
-                _offer(traced, found, heard[0][0], side, heard[0][1])
-                break
-    return owners
-
-
-def _siblings(traced: Trace, owners: list[str], found: dict[int, Tap]) -> None:
-    """Blocks whose name differs from a residual block's only in its numbers."""
-    patterns = {_pattern(name) for name in owners if re.search(r"\d", name)}
-    for name, outs in list(traced.outputs.items()):
-        alike = len(outs) == 1 and name not in owners and _pattern(name) in patterns
-        if alike and traced.composite(name):
-            owners.append(name)
-            _offer(traced, found, name, "out", outs[0])
-
-
-def _pattern(name: str) -> str:
-    return re.sub(r"\d+", "*", name)
-
-
-def _offer(
-    traced: Trace, found: dict[int, Tap], module: str, side: Any, node: int, kind: str = ""
-) -> None:
-    """Add a tap unless the same tensor is tapped already, or it is no feature map."""
-    value = traced.nodes[node] if node >= 0 else None
-    if value is None or node in found or value.layout not in ("nchw", "nhwc", "tokens"):
-        return
-    if value.grid == (1, 1):  # pooled away: one pixel has no frequency and no variance
-        return
-    grid, prefix = None, 0
-    if value.layout == "tokens":
-        grid = value.grid
-        prefix = -1 if grid is None else value.shape[1] - grid[0] * grid[1]
-        if prefix < 0:
-            return
-    found[node] = Tap(module, side, kind, cast(Layout, value.layout), prefix, grid)
-
-
-def _with_kinds(traced: Trace, found: dict[int, Tap]) -> list[Tap]:
-    seen, taps = 0, []
-    for node, tap in sorted(found.items()):
-        past = traced.ancestry[node]
-        taps.append(replace(tap, kind=tap.kind or traced.kind(past & ~seen)))
-        seen |= past
-    return taps
-
-
-def _first_tensor(value: Any) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list):
-        for item in value:
-            found = _first_tensor(item)
-            if found is not None:
-                return found
-    return None
+    return found

@@ -1,127 +1,119 @@
 """One forward pass as a data-flow graph: which operation made which tensor out of which.
 
 Every torch function whose arguments descend from the input becomes a node, with the module that
-called it, and with the layout of its value followed through the operations (a map ``(b, c, h, w)``
-becomes tokens by flatten and transpose; a shape alone cannot tell NCHW from NHWC).
+called it and the places in the images that its value stands for.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
 from torch.overrides import TorchFunctionMode
 
 from landscape.subject.guest import untouched
+from landscape.subject.places import Places, follow, of_images, somewhere, tensors, varies, words
+from landscape.subject.reading import Reading, read_off
 
-_SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
-_PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "bmm", "einsum", "baddbmm"}
-_ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
-_RESHAPES = {"view", "reshape", "flatten", "unflatten", "_unsafe_view"}
-_SWAPS = {"transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis", "__get__"}
-_OPAQUE = _PRODUCTS | _ATTENTION  # mixes tokens or channels: says nothing about the layout
+_JOINS = {"cat", "concat", "concatenate", "__setitem__"}
 _CONVS = ("conv1d", "conv2d", "conv3d", "conv_transpose2d")
+#: only the shape of the argument goes into the outcome, not its value
+_EMPTY = words(
+    "new_zeros new_ones new_full new_empty new_tensor zeros_like ones_like full_like empty_like "
+    "rand_like randn_like"
+)
 
 
 @dataclass
 class Node:
-    """One tensor: the operation that made it, in which module call, shaped and laid out how."""
+    """One tensor: the operation that made it, in which module call, out of which tensors."""
 
     op: str
     module: str
     call: int
     parents: tuple[int, ...]
     shape: tuple[int, ...]
-    layout: str = ""  # nchw, nhwc, tokens (b, n, c), channels (b, c, n), or unknown
-    grid: tuple[int, int] | None = None
-    kernel: int = 1
+    places: Places | None = None
+    kernel: int = 1  # the longest side of a convolution's kernel
+    depthwise: bool = False
+    spatial: bool = False  # a softmax over places
+    source: int = -1  # the last node before it that all ways to it pass through
+    depth: int = 0  # how many such nodes come one after the other before it
+
+    @cached_property
+    def reading(self) -> Reading | None:
+        """How it is read as maps of the images; None if it is none."""
+        return read_off(self.places)
 
 
 @dataclass
 class Trace:
-    """The graph, and what went in and out of each module (node numbers, one for each call)."""
+    """The graph, and what went in and out of each module at each of its calls.
+
+    There, -1 is a tensor that was not computed from the images.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     ancestry: list[int] = field(default_factory=list)  # bit sets, the node itself included
-    inputs: dict[str, list[int]] = field(default_factory=dict)
-    outputs: dict[str, list[int]] = field(default_factory=dict)
+    flow: list[int] = field(default_factory=list)  # without what came only as a class token
+    inputs: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
+    outputs: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
     started: dict[str, int] = field(default_factory=dict)
     children: dict[str, bool] = field(default_factory=dict)
+    final: tuple[int, ...] = ()
 
     def descends(self, node: int, ancestor: int) -> bool:
         """Whether ``node`` was computed from ``ancestor`` (or is it)."""
         return node >= 0 and bool(self.ancestry[node] >> ancestor & 1)
 
-    def origin(self, node: int) -> int:
-        """The node that a mere reshape shows under another shape."""
-        while node >= 0 and self.nodes[node].op in (*_RESHAPES, "contiguous"):
-            node = self.nodes[node].parents[0]
-        return node
+    def between(self, start: int, end: int) -> int:
+        """Nodes that ``end`` was computed from and ``start`` was not."""
+        return self.ancestry[end] & ~(self.ancestry[start] if start >= 0 else 0)
 
-    def composite(self, module: str) -> bool:
-        """Whether a module has children."""
-        return self.children.get(module, False)
+    def members(self, nodes: int) -> Iterator[tuple[int, Node]]:
+        """Numbers and nodes of a bit set, in order."""
+        while nodes:
+            number = (nodes & -nodes).bit_length() - 1
+            yield number, self.nodes[number]
+            nodes &= nodes - 1
 
-    def sums(self) -> Iterator[int]:
-        """Residual sums: two maps of one shape, from one source, added."""
-        for number, node in enumerate(self.nodes):
-            if node.op in _SUMS and len(node.parents) == 2 and node.layout:
-                a, b = node.parents
-                same = self.nodes[a].shape == self.nodes[b].shape == node.shape
-                if same and a != b and self.ancestry[a] & self.ancestry[b]:
-                    yield number
+    def common(self, nodes: tuple[int, ...]) -> int:
+        """The last node that all ways to ``nodes`` pass through."""
+        found = nodes[0]
+        for node in nodes[1:]:
+            while found != node:
+                if self.nodes[found].depth >= self.nodes[node].depth:
+                    found = self.nodes[found].source
+                else:
+                    node = self.nodes[node].source
+        return found
 
-    def kind(self, members: int) -> str:
-        """What a set of nodes does to a map: attend, convolve, MLP, pool or only normalise."""
-        nodes = [(i, n) for i, n in enumerate(self.nodes) if members >> i & 1]
-        ops = {n.op for _, n in nodes}
-        soft = sum(1 << i for i, n in nodes if n.op in ("softmax", "_softmax"))
-        if ops & _ATTENTION or any(n.op in _PRODUCTS and self.ancestry[i] & soft for i, n in nodes):
-            return "msa"
-        if any(n.op in _CONVS and n.kernel > 1 for _, n in nodes):
-            return "conv"
-        if any(n.op in _CONVS or n.op == "linear" for _, n in nodes):
-            return "mlp"
-        return "pool" if any("pool" in n.op for _, n in nodes) else "norm"
-
-    def leaves(self) -> list[tuple[str, str]]:
-        """Modules without children, called once, that convolve, attend or pool, in order."""
-        found = []
-        for name, outs in self.outputs.items():
-            if len(outs) != 1 or outs[0] < 0 or len(self.inputs[name]) != 1:
-                continue
-            before = self.inputs[name][0]
-            past = self.ancestry[before] if before >= 0 else 0
-            kind = self.kind(self.ancestry[outs[0]] & ~past)
-            plain = not self.composite(name) and kind in ("conv", "pool", "mlp")
-            if name and (plain or kind == "msa"):
-                found.append((name, kind))
-        return sorted(found, key=lambda item: self.outputs[item[0]][0])
+    @cached_property
+    def used(self) -> int:
+        """All nodes that the network's output was computed from."""
+        found = 0
+        for node in self.final:
+            found |= self.ancestry[node]
+        return found
 
 
 def trace(model: nn.Module, inputs: Tensor) -> Trace:
     """Run ``model`` once on ``inputs`` and record the graph; leaves the model as it was."""
     recorder = _Recorder(model)
-    layout = "nchw" if inputs.ndim == 4 else ""
-    where = next(model.parameters(), inputs).device
-    inputs = inputs.detach().to(where)
-    grid = (inputs.shape[-2], inputs.shape[-1]) if layout else None
-    recorder.note(inputs, Node("input", "", 0, (), tuple(inputs.shape), layout, grid))
-    handles = [
-        register_module_forward_pre_hook(recorder.enter),
-        register_module_forward_hook(recorder.leave),
-    ]
-    try:
-        with untouched(model), torch.no_grad(), recorder:
-            model(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    inputs = inputs.detach().to(next(model.parameters(), inputs).device)
+    places = of_images(inputs) if inputs.ndim == 4 else None
+    recorder.note(inputs, Node("input", "", 0, (), tuple(inputs.shape), places))
+    with untouched(model), torch.no_grad():
+        handles = recorder.listen(model)
+        try:
+            with recorder:
+                out = model(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+    recorder.trace.final = tuple(n for n in recorder.numbers_of(out) if n >= 0)
     return recorder.trace
 
 
@@ -129,7 +121,6 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.trace = Trace()
-        self.names = {id(m): name for name, m in model.named_modules()}
         self.trace.children = {
             name: any(True for _ in m.children()) for name, m in model.named_modules()
         }
@@ -138,131 +129,102 @@ class _Recorder(TorchFunctionMode):
         self.stack: list[tuple[str, int]] = [("", 0)]
         self.calls = 0
 
+    def listen(self, model: nn.Module) -> list[Any]:
+        handles = []
+        for name, module in model.named_modules():
+
+            def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                self.calls += 1
+                self.stack.append((name, self.calls))
+                self.trace.started.setdefault(name, len(self.trace.nodes))
+                self.trace.inputs.setdefault(name, []).append(self.numbers_of((args, kwargs)))
+
+            def leave(
+                module: nn.Module, args: Any, kwargs: Any, out: Any, name: str = name
+            ) -> None:
+                self._opaque((args, kwargs), out)
+                self.stack.pop()
+                self.trace.outputs.setdefault(name, []).append(self.numbers_of(out))
+
+            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(leave, with_kwargs=True))
+        return handles
+
+    def numbers_of(self, value: Any) -> tuple[int, ...]:
+        return tuple(self.numbers.get(id(t), -1) for t in tensors(value))
+
+    def known(self, value: Any) -> Places | None:
+        number = self.numbers.get(id(value), -1)
+        return self.trace.nodes[number].places if number >= 0 else None
+
     def note(self, value: Tensor, node: Node) -> None:
         number = len(self.trace.nodes)
-        past = 1 << number
+        past = flow = 1 << number
         for parent in node.parents:
             past |= self.trace.ancestry[parent]
+            if node.op not in _JOINS or somewhere(self.trace.nodes[parent].places):
+                flow |= self.trace.flow[parent]
+        if node.parents:
+            node.source = self.trace.common(node.parents)
+            node.depth = self.trace.nodes[node.source].depth + 1
         self.trace.nodes.append(node)
         self.trace.ancestry.append(past)
+        self.trace.flow.append(flow)
         self.numbers[id(value)] = number
         self.alive.append(value)
 
-    def enter(self, module: nn.Module, args: Any) -> None:
-        name = self.names.get(id(module), "")  # one that is not registered has no name of its own
-        self.calls += 1
-        self.stack.append((name, self.calls))
-        self.trace.started.setdefault(name, len(self.trace.nodes))
-        self.trace.inputs.setdefault(name, []).append(self._number(args))
+    def _parents(self, value: Any) -> tuple[int, ...]:
+        known = [self.numbers[id(t)] for t in tensors(value) if id(t) in self.numbers]
+        return tuple(dict.fromkeys(known))
 
-    def leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        name, _ = self.stack.pop()
-        self.trace.outputs.setdefault(name, []).append(self._number(output))
-
-    def _number(self, value: Any) -> int:
-        first = next(_tensors(value), None)
-        return -1 if first is None else self.numbers.get(id(first), -1)
+    def _opaque(self, given: Any, out: Any) -> None:
+        """What a module made out of sight, as in an autograd function, comes from its inputs."""
+        parents = self._parents(given)
+        for value in tensors(out):
+            if parents and id(value) not in self.numbers:
+                (places,) = follow("", None, (given,), {}, value, self.known)
+                self.note(value, Node("", *self.stack[-1], parents, tuple(value.shape), places))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         op = getattr(func, "__name__", str(func))
-        known = [self.numbers[id(t)] for t in _tensors((args, kwargs)) if id(t) in self.numbers]
+        parents = self._parents((args, kwargs))
+        spatial = "softmax" in op and self._over_places(args, kwargs)
         out = func(*args, **kwargs)
-        made = [args[0]] if op == "__setitem__" else list(_tensors(out))
-        if known:
-            module, call = self.stack[-1]
-            for value in made:
-                node = Node(op, module, call, tuple(dict.fromkeys(known)), tuple(value.shape))
-                layout, grid = self._layout(op, node)
-                if self._plausible(node.shape, layout, grid):
-                    node.layout, node.grid = layout, grid
-                if op in _CONVS:
-                    weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
-                    node.kernel = max(weight.shape[2:]) if weight is not None else 1
-                self.note(value, node)
+        if not parents or op in _EMPTY:
+            return out
+        if op == "__setitem__":
+            self._written(args, parents)
+            return out
+        places = follow(op, func, args, kwargs, out, self.known)
+        for value, where in zip(tensors(out), places, strict=True):
+            node = Node(op, *self.stack[-1], parents, tuple(value.shape), where, spatial=spatial)
+            if op in _CONVS:
+                weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
+                groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
+                if weight is not None and isinstance(groups, int):
+                    node.kernel = max(weight.shape[2:])
+                    node.depthwise = groups > 1 and weight.shape[1] == 1
+            self.note(value, node)
         return out
 
-    def _plausible(self, shape: tuple[int, ...], layout: str, grid: tuple[int, int] | None) -> bool:
-        """Whether this may be a map of the images, not of windows, patches or class tokens."""
-        image = self.trace.nodes[0]
-        if shape[:1] != image.shape[:1] or grid is None:
-            return False
-        h, w = image.grid or grid
-        tall, wide = grid[0] * w, grid[1] * h
-        if not wide <= 2 * tall <= 4 * wide:  # not the images' aspect, rounding allowed for
-            return False
-        length = {"tokens": 1, "channels": 2}.get(layout)
-        return length is None or shape[length] >= grid[0] * grid[1]
+    def _over_places(self, args: Any, kwargs: Any) -> bool:
+        """Whether a softmax runs over places of the image."""
+        names = dict(zip(("input", "dim"), args, strict=False)) | kwargs
+        places, dim = self.known(names.get("input")), names.get("dim")
+        return places is not None and isinstance(dim, int) and varies(places, dim)
 
-    def _layout(self, op: str, node: Node) -> tuple[str, tuple[int, int] | None]:
-        """Follow the meaning of the dimensions through one operation."""
-        shape = node.shape
-        parents = [self.trace.nodes[p] for p in node.parents]
-        mapped = next((p for p in parents if p.layout), None)
-        if op in (*_CONVS, "batch_norm", "group_norm", "instance_norm", "interpolate") or (
-            "pool" in op
-        ):
-            return ("nchw", (shape[2], shape[3])) if len(shape) == 4 else ("", None)
-        if op == "linear" or op == "layer_norm":
-            if len(shape) == 4 and (mapped is None or mapped.layout == "nhwc"):
-                return "nhwc", (shape[1], shape[2])
-            if len(shape) == 3 and mapped and mapped.layout == "tokens":
-                return "tokens", mapped.grid
-            return ("", None) if mapped is None or op == "linear" else (mapped.layout, mapped.grid)
-        if mapped is None or op in _OPAQUE:
-            return "", None
-        before = mapped.shape
-        if op in _SWAPS:
-            return _swapped(mapped, shape)
-        if op in _RESHAPES:
-            return _reshaped(mapped, shape)
-        if len(shape) == len(before):
-            if mapped.layout == "nchw":
-                return "nchw", (shape[2], shape[3])
-            if mapped.layout == "nhwc":
-                return "nhwc", (shape[1], shape[2])
-            return mapped.layout, mapped.grid
-        return "", None
-
-
-def _swapped(old: Node, shape: tuple[int, ...]) -> tuple[str, tuple[int, int] | None]:
-    """Layout after a permutation, told by where the dimensions went (ambiguous: as expected)."""
-    a = old.shape
-    if shape == a and len(set(a)) == len(a):
-        return old.layout, old.grid
-    if old.layout == "nchw" and shape == (a[0], a[2], a[3], a[1]):
-        return "nhwc", old.grid
-    if old.layout == "nhwc" and shape == (a[0], a[3], a[1], a[2]):
-        return "nchw", old.grid
-    if old.layout in ("channels", "tokens") and shape == (a[0], a[2], a[1]):
-        return ("tokens" if old.layout == "channels" else "channels"), old.grid
-    return "", None
-
-
-def _reshaped(old: Node, shape: tuple[int, ...]) -> tuple[str, tuple[int, int] | None]:
-    """Layout after a reshape that keeps the batch and merges or splits the grid."""
-    a, grid = old.shape, old.grid
-    if shape == a:
-        return old.layout, grid
-    if len(a) == 4 and len(shape) == 3 and grid and a[0] == shape[0]:
-        n = grid[0] * grid[1]
-        if old.layout == "nchw" and shape[1:] == (a[1], n):
-            return "channels", grid
-        if old.layout == "nhwc" and shape[1:] == (n, a[3]):
-            return "tokens", grid
-    if len(a) == 3 and len(shape) == 4 and a[0] == shape[0]:
-        if old.layout == "tokens" and shape[1:] == (*(grid or ()), a[2]):
-            return "nhwc", grid
-        if old.layout == "channels" and shape[1:] == (a[1], *(grid or ())):
-            return "nchw", grid
-    return "", None
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(tuple(value.values()))
+    def _written(self, args: Any, parents: tuple[int, ...]) -> None:
+        """Assignment to a part of a tensor."""
+        whole, where, part = args
+        before, new = self.known(whole), self.known(part)
+        places = None
+        if before or new:
+            found = []
+            for axis in range(3):
+                base = before[axis].clone() if before else torch.full_like(whole, torch.nan)
+                base[where] = new[axis].to(base.dtype) if new else torch.nan
+                found.append(base)
+            places = (found[0], found[1], found[2])
+        shape = tuple(whole.shape)
+        self.note(whole, Node("__setitem__", *self.stack[-1], parents, shape, places))
