@@ -20,7 +20,9 @@ def test_colours_are_those_of_okabe_and_ito_for_ever():
     for kind in ("conv", "msa", "mlp"):
         assert style.KIND_COLOURS[kind] == style.FAMILY_COLOURS[kind]
     assert {"stem", "pool"} < set(style.KIND_COLOURS)
-    assert len(set(style.KIND_COLOURS.values())) == len(style.KIND_COLOURS)
+    assert style.KIND_COLOURS["dwconv"] == style.KIND_COLOURS["conv"]  # and another marker
+    assert len(set(style.KIND_COLOURS.values())) == len(style.KIND_COLOURS) - 1
+    assert len(set(style.KIND_MARKERS.values())) == len(style.KIND_MARKERS)
     assert set(style.KIND_MARKERS) == set(style.KIND_COLOURS)
 
 
