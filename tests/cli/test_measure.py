@@ -114,5 +114,7 @@ def test_the_demo_draws_three_networks_with_every_analyzer(cli, tmp_path):
     assert len(answer.paths) == 4 * 4
     assert all(path.is_file() for path in answer.paths)
     assert all(str(picture) in answer.err for picture in pictures)
-    facts = json.loads(landscape.load(tmp_path / "vit_s@deadleaves-random" / "hessian.nc").attrs["facts"])
+    facts = json.loads(
+        landscape.load(tmp_path / "vit_s@deadleaves-random" / "hessian.nc").attrs["facts"]
+    )
     assert facts["augment"] == "deit"

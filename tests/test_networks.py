@@ -1,0 +1,69 @@
+"""Every analyzer runs on every network that has a name, untrained, as the command line would."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import landscape
+from landscape.models.card import cards
+
+LEAST = {
+    "fourier": {},
+    "variance": {},
+    "surface": {"points": 3},
+    "hessian": {"k": 1, "max_products": 3, "whole": False},
+}
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Two images as ImageNet's are read: the file name starts with the class."""
+    folder = tmp_path_factory.mktemp("photographs")
+    draw = np.random.default_rng(0)
+    for label in (3, 7):
+        rough = Image.fromarray(draw.integers(0, 256, (16, 20, 3), dtype=np.uint8))
+        rough.resize((320, 256), Image.Resampling.BICUBIC).save(folder / f"{label:04d}_a.png")
+    return f"imagenet:{folder}"
+
+
+def small(model, batches):
+    """The images' middle, as small as the network takes it; one image for the derivatives."""
+    (images, targets) = batches[0]
+    side = images.shape[-1]
+    for less in (64, 128):
+        start = (side - less) // 2
+        cut = images[..., start : start + less, start : start + less]
+        with suppress(Exception), torch.no_grad():  # of any kind: position tables, windows, ...
+            if less < side and model(cut).isfinite().all():
+                images = cut
+                break
+    return [(images, targets)], [(images[:1], targets[:1])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", cards(), ids=lambda card: f"{card.name}-{card.data or 'zoo'}")
+def test_all_analyzers_run_on(card, photographs):
+    data = photographs if card.data else "deadleaves"
+    try:
+        case = landscape.prepare(
+            card.name, data, weights="random", limit=2, batch_size=2, trust=True
+        )
+    except OSError as error:
+        pytest.skip(f"the code of {card.spec} is not here and could not be fetched: {error}")
+    assert case.card.family == card.family
+    two, one = small(case.model, case.batches)
+    for name, settings in LEAST.items():
+        batches = one if name in ("hessian", "surface") else two
+        result = getattr(landscape, name)(case.model, batches, **settings)
+        for variable in ("relative_log_amplitude", "variance", "nll", "eigenvalue", "residual"):
+            if variable in result:
+                values = result[variable].values
+                values = values[~np.isnan(values)] if variable.endswith("amplitude") else values
+                assert values.size, f"{name} has no {variable}"
+                assert np.isfinite(values).all(), f"{name}: {variable}"
+        if "tap" in result.dims:
+            assert result.sizes["tap"] > 3
+            assert (result.kind == "stem").sum() <= 1
