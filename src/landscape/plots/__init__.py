@@ -2,7 +2,8 @@
 
 A file has ``plot(result, *, ax=None, **kwargs) -> Axes``. It may have a ``LAYOUT``, which says how
 the results of several models share a figure; ``shared(results, **kwargs) -> dict``, the keywords
-that they have in common then; and ``VIEWS``, the choices of a keyword ``view``, a row each.
+that they have in common then; ``VIEWS``, the choices of a keyword ``view``, a row each; and
+``CONDITIONS = True`` where what decides the answer (loss, augmentation, ...) must stand below.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from inspect import signature
 from itertools import product
 from math import ceil
 from pathlib import Path
+from textwrap import fill
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape.plots import style
+from landscape.plots._conditions import common
 from landscape.result import Result
 
 _ACROSS = 3  # panels beside each other in two columns of a paper
@@ -85,9 +88,11 @@ def figure(
     if width <= 0:
         raise ValueError(f"width must be positive, got {width} inches")
     with style.paper(width):
-        if layout.panels:
-            return _panels(file, layout, results, width, kwargs)
-        return _overlay(file, layout, results, width, kwargs)
+        draw = _panels if layout.panels else _overlay
+        fig = draw(file, layout, results, width, kwargs)
+        if getattr(file, "CONDITIONS", False) and (line := common(results)):
+            _below(fig, fill(line, int(17 * width)))
+    return fig
 
 
 def _overlay(
@@ -145,6 +150,15 @@ def _panels(
     return fig
 
 
+def _below(fig: Figure, text: str) -> None:
+    """Write under the axes: over the legend that stands there, if one does."""
+    legends = [legend for legend in fig.legends if legend.get_gid() == "outside lower center"]
+    if legends:
+        legends[0].set_title(text, prop={"size": 7})
+    else:
+        fig.supxlabel(text, fontsize=7, color=style.INK)
+
+
 def _entries(fig: Figure) -> dict[str, Artist]:
     """Collect what a legend has to explain, once for all axes."""
     found: dict[str, Artist] = {}
@@ -157,7 +171,8 @@ def _entries(fig: Figure) -> dict[str, Artist]:
 def _legend(fig: Figure, entries: dict[str, Artist], where: Any, columns: int) -> None:
     if entries:
         columns = max(1, min(columns, len(entries)))
-        fig.legend(list(entries.values()), list(entries), loc=where, ncols=columns)
+        legend = fig.legend(list(entries.values()), list(entries), loc=where, ncols=columns)
+        legend.set_gid(where)
 
 
 def _file(result: Result) -> ModuleType:

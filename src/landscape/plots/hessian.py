@@ -15,6 +15,7 @@ from landscape.plots import style
 from landscape.result import Result
 
 LAYOUT = style.Layout(panels=False)
+CONDITIONS = True
 
 _LANE = 0.085  # of the height of the axes, for the raw values of one result
 
