@@ -1,56 +1,34 @@
-"""The empirical risk as a function of the parameters: value, gradient, Hessian-vector product.
+"""The empirical risk as a function of the parameters: value, gradient, curvature times a vector.
 
 One loss per example; nobody else averages, so a ragged last batch weighs what it should. Second
-derivatives are double backward passes: nested Jacobians of ``torch.func`` are silently wrong
-through some normalisation layers. Attention runs on the math kernel, the only
-one that has a second derivative.
+derivatives are double backward passes (`products`); sums over pieces are float64.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from landscape.subject.forward import Statistics, coupled, normalise, substitute, trainable
+from landscape.subject.loss import Loss, cross_entropy
 from landscape.subject.penalty import L2, Params, Penalty
+from landscape.subject.products import (
+    Matrix,
+    Product,
+    add,
+    curvature,
+    double_backward,
+    grad,
+    held_bytes,
+)
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 _NOTHING = "there is no example: the batches are empty or were used up before"
-
-
-def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each example, ``(n, classes)`` and ``(n,)`` or soft ``(n, classes)``.
-
-    Examples
-    --------
-    >>> cross_entropy(torch.zeros(1, 4), torch.tensor([2])).exp()
-    tensor([4.])
-    """
-    if outputs.ndim != 2:
-        raise ValueError(f"cross-entropy needs outputs (n, classes), got {tuple(outputs.shape)}")
-    if targets.ndim == 1:
-        top = int(targets.max())
-        if int(targets.min()) < 0 or top >= outputs.shape[1]:
-            raise ValueError(
-                f"targets run from {int(targets.min())} to {top}, but the network has only "
-                f"{outputs.shape[1]} outputs"
-            )
-        targets = targets.long()
-    elif targets.shape != outputs.shape:
-        raise ValueError(
-            f"soft targets {tuple(targets.shape)} do not fit outputs {tuple(outputs.shape)}"
-        )
-    if outputs.dtype in (torch.float16, torch.bfloat16):
-        outputs = outputs.float()
-    if targets.is_floating_point():
-        targets = targets.to(outputs.dtype)
-    return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -60,14 +38,26 @@ class Objective:
     Attributes
     ----------
     model
-        Any ``nn.Module``; used through ``functional_call``, never written to. Its mode is the
-        caller's business.
+        Any ``nn.Module``; parameters are put in its place for a while, never written to. Its mode
+        is the caller's business, but for the normalisation.
     batches
         Re-iterable ``(inputs, targets)``; moved to the device of the parameters.
     loss
         ``(outputs, targets)`` to one number per example.
     weight_decay
         A number, meaning `L2` on all trainable parameters, or a penalty, or a tuple of them.
+    matrix
+        What `hvp` and `linearise` multiply by. ``"hessian"`` is ``"ggn"``, the generalised
+        Gauss-Newton matrix ``J' H_out J`` of outputs with Jacobian ``J``, plus ``"residual"``, the
+        curvature of the network itself. Penalties belong to the first two.
+    names
+        Only these parameters vary; the others stay at their values.
+    batchnorm
+        ``"eval"``, the running statistics, or ``"batch"``, those of each batch, through which
+        gradients flow. No buffer is updated either way.
+    microbatch
+        At most so many examples in memory at once: the same numbers at about the same speed, as
+        long as the examples of a batch do not see each other.
 
     Examples
     --------
@@ -84,6 +74,24 @@ class Objective:
     batches: Batches
     loss: Loss = cross_entropy
     weight_decay: float | Penalty | tuple[Penalty, ...] = 0.0
+    matrix: Matrix = "hessian"
+    names: tuple[str, ...] | None = None
+    batchnorm: Statistics = "eval"
+    microbatch: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("matrix", Matrix), ("batchnorm", Statistics)):
+            if getattr(self, name) not in get_args(kind):
+                choices = ", ".join(get_args(kind))
+                raise ValueError(f"{name} is one of {choices}, not {getattr(self, name)!r}")
+        if self.microbatch is not None:
+            if self.microbatch < 1:
+                raise ValueError(f"microbatch must be at least 1, got {self.microbatch}")
+            if coupled(self.model, self.batchnorm):
+                raise ValueError(
+                    f"batch normalisation by the statistics of the batch cannot be split into "
+                    f"micro-batches of {self.microbatch}: use batchnorm='eval' or smaller batches"
+                )
 
     @property
     def penalties(self) -> tuple[Penalty, ...]:
@@ -95,18 +103,32 @@ class Objective:
         return (self.weight_decay,)
 
     def parameters(self) -> Params:
-        """Trainable parameters by name, detached; they share memory with the model's."""
-        found = {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        """What varies, by name, detached: all trainable parameters, or those in ``names``.
+
+        They share memory with the model's.
+        """
+        found = trainable(self.model)
         if not found:
             raise ValueError("the network has no parameter that requires a gradient")
-        return found
+        if self.names is None:
+            return found
+        wrong = [name for name in self.names if name not in found]
+        if wrong or not self.names:
+            raise ValueError(
+                f"the network has no trainable parameter '{wrong[0]}'; the first of its "
+                f"{len(found)} is '{next(iter(found))}'"
+                if wrong
+                else "names is empty: no parameter varies"
+            )
+        return {n: p for n, p in found.items() if n in self.names}
 
     def examples(self, params: Params) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (losses, outputs, targets) of each batch, first dimension the examples."""
         where = next(iter(params.values())).device
-        for inputs, targets in self.batches:
+        for inputs, targets in self._pieces():
             inputs, targets = inputs.to(where), targets.to(where)
-            outputs = functional_call(self.model, params, (inputs,))
+            with self._posed(params):
+                outputs = self.model(inputs)
             losses = self.loss(outputs, targets)
             if losses.shape != inputs.shape[:1]:
                 raise ValueError(
@@ -114,6 +136,7 @@ class Objective:
                     f"but returned {tuple(losses.shape)}; use reduction='none'"
                 )
             yield losses, outputs, targets
+            del losses, outputs  # with their graph, before the next one is built
 
     @property
     def count(self) -> int:
@@ -132,70 +155,109 @@ class Objective:
             count += len(losses)
         if not count:
             raise ValueError(_NOTHING)
-        return total / count + sum(p.value(params).cpu() for p in self.penalties)
+        every = self._all(params)
+        return total / count + sum(p.value(every).cpu() for p in self.penalties)
 
+    @torch.enable_grad()
     def gradient(self, params: Params) -> Params:
         """Gradient of the risk by name."""
         leaves, total, count = _leaves(params), None, 0
-        for losses, _, _ in self.examples(leaves):
-            total = _add(total, _grad([losses.sum()], leaves))
-            count += len(losses)
-        return self._finish(total, count, params, [p.gradient(params) for p in self.penalties])
+        with self._posed(leaves):
+            for losses, _, _ in self.examples(leaves):
+                _check_reached(losses, leaves)
+                total = add(total, grad([losses.sum()], leaves))
+                count += len(losses)
+                del losses
+        every = self._all(params)
+        return _mean(total, count, params, [p.gradient(every) for p in self.penalties])
 
     def hvp(self, params: Params, vector: Params) -> Params:
-        """Hessian of the risk times a vector, by name; one batch's graph in memory at a time."""
+        """Matrix times a vector, by name; one piece's graph in memory at a time."""
         leaves, total, count = _leaves(params), None, 0
-        with double_backward():
-            for losses, _, _ in self.examples(leaves):
-                total = _add(total, _product(_first(losses, leaves), leaves, vector, retain=False))
+        with self._twice(leaves):
+            for losses, outputs, targets in self.examples(leaves):
+                _check_reached(losses, leaves)
+                product = curvature(self.matrix, losses, outputs, targets, self.loss, leaves)
+                total = add(total, product(vector, False))
                 count += len(losses)
-        return self._finish(total, count, params, [p.hvp(params, vector) for p in self.penalties])
+                del losses, outputs, product
+        return _mean(total, count, params, self._bent(params, vector))
 
     def linearise(self, params: Params) -> Callable[[Params], Params]:
-        """Hessian-vector products at fixed parameters, with the graphs of all batches retained.
+        """Matrix-vector products at fixed parameters, with the graphs of all batches retained.
 
-        A third faster than `hvp` from the first product on; memory grows with the examples.
+        A third faster than `hvp` from the first product on; memory grows with the examples, unless
+        they come in micro-batches, whose graphs are built anew for each product.
         """
-        leaves, graphs, count = _leaves(params), [], 0
-        with double_backward():
-            for losses, _, _ in self.examples(leaves):
-                graphs.append(_first(losses, leaves))
-                count += len(losses)
+        if self.microbatch is not None:
+            return partial(self.hvp, params)
+        leaves = _leaves(params)
+        products, count = self._products(leaves)
 
         def product(vector: Params) -> Params:
             total = None
-            with double_backward():  # also for checkpointed segments, which run forward again here
-                for graph in graphs:
-                    total = _add(total, _product(graph, leaves, vector, retain=True))
-            return self._finish(
-                total, count, params, [p.hvp(params, vector) for p in self.penalties]
-            )
+            with self._twice(leaves):
+                for each in products:
+                    total = add(total, each(vector, True))
+            return _mean(total, count, params, self._bent(params, vector))
 
         return product
 
-    def _finish(
-        self, total: Params | None, count: int, params: Params, terms: list[Params]
-    ) -> Params:
-        if total is None:
-            raise ValueError(_NOTHING)
-        mean = {n: t / count for n, t in total.items()}
-        for term in terms:
-            mean = {n: m + term[n].to(m) for n, m in mean.items()}
-        return {n: mean[n].detach() for n in params}
+    def graph_bytes(self, examples: int | None = None) -> int:
+        """Memory that the graphs retained by `linearise` hold, beside the parameters.
 
+        Parameters
+        ----------
+        examples
+            Of that many examples of the first batch alone.
+        """
+        batches: Batches = self.batches
+        if examples is not None:
+            inputs, targets = next(iter(batches))
+            batches = [(inputs[:examples], targets[:examples])]
+        leaves = _leaves(self.parameters())
+        whole = replace(self, batches=batches, microbatch=None)
+        return held_bytes(lambda: whole._products(leaves), trainable(self.model) | leaves)
 
-@contextmanager
-def double_backward() -> Iterator[None]:
-    """Attention on the math kernel: fused kernels have no second derivative."""
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        try:
+    def _pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for inputs, targets in self.batches:
+            size = self.microbatch or len(inputs)
+            yield from zip(inputs.split(size), targets.split(size), strict=True)
+
+    def _products(self, leaves: Params) -> tuple[list[Product], int]:
+        """One product for each batch, with its graph, and the number of examples."""
+        products, count = [], 0
+        with self._twice(leaves):
+            for losses, outputs, targets in self.examples(leaves):
+                _check_reached(losses, leaves)
+                products.append(curvature(self.matrix, losses, outputs, targets, self.loss, leaves))
+                count += len(losses)
+        return products, count
+
+    @contextmanager
+    def _posed(self, params: Params) -> Iterator[None]:
+        """Hold the network at ``params``, the others fixed, through forward and backward."""
+        fixed = {n: p for n, p in trainable(self.model).items() if n not in params}
+        with substitute(self.model, fixed | params), normalise(self.model, self.batchnorm):
             yield
-        except RuntimeError as error:
-            if "derivative for" in str(error) or "does not require grad" in str(error):
-                raise ValueError(
-                    f"the network has an operation without a second derivative: {error}"
-                ) from error
-            raise
+
+    @contextmanager
+    def _twice(self, leaves: Params) -> Iterator[None]:
+        """Also for checkpointed segments, which run forward again in a product."""
+        with self._posed(leaves), double_backward():
+            yield
+
+    def _all(self, params: Params) -> Params:
+        """With the parameters that stay fixed: a penalty is of them all."""
+        return {n: params.get(n, p) for n, p in trainable(self.model).items()}
+
+    def _bent(self, params: Params, vector: Params) -> list[Params]:
+        """Penalties' Hessians times a vector; they belong to no residual."""
+        if self.matrix == "residual" or not self.penalties:
+            return []
+        every = self._all(params)
+        padded = {n: vector[n] if n in vector else torch.zeros_like(p) for n, p in every.items()}
+        return [p.hvp(every, padded) for p in self.penalties]
 
 
 def ravel(params: Params) -> Tensor:
@@ -213,30 +275,19 @@ def _leaves(params: Params) -> Params:
     return {n: p.detach().requires_grad_() for n, p in params.items()}
 
 
-def _grad(outputs: list[Tensor], leaves: Params, **kwargs: Any) -> Params:
-    grads = torch.autograd.grad(
-        outputs,
-        list(leaves.values()),
-        allow_unused=True,
-        materialize_grads=True,
-        **kwargs,
-    )
-    return dict(zip(leaves, grads, strict=True))
+def _check_reached(losses: Tensor, leaves: Params) -> None:
+    if not losses.requires_grad:
+        raise ValueError(
+            f"the loss depends on none of the {len(leaves)} parameters asked for (the first is "
+            f"'{next(iter(leaves))}'): they are unused, or the forward pass is without gradient"
+        )
 
 
-def _first(losses: Tensor, leaves: Params) -> Params:
-    return _grad([losses.sum()], leaves, create_graph=True)
-
-
-def _product(graph: Params, leaves: Params, vector: Params, retain: bool) -> Params:
-    curved = [n for n, g in graph.items() if g.requires_grad]
-    if not curved:  # the loss is linear in all parameters
-        return {n: torch.zeros_like(p) for n, p in leaves.items()}
-    seeds = [vector[n].to(graph[n]) for n in curved]
-    return _grad([graph[n] for n in curved], leaves, grad_outputs=seeds, retain_graph=retain)
-
-
-def _add(total: Params | None, part: Params) -> Params:
+def _mean(total: Params | None, count: int, params: Params, terms: list[Params]) -> Params:
+    """Mean over the examples plus what the penalties say about ``params``."""
     if total is None:
-        return {n: p.detach() for n, p in part.items()}
-    return {n: total[n] + part[n].detach() for n in total}
+        raise ValueError(_NOTHING)
+    mean = {n: t / count for n, t in total.items()}
+    for term in terms:
+        mean = {n: m + term[n].to(m) for n, m in mean.items()}
+    return {n: mean[n].detach().to(p) for n, p in params.items()}
