@@ -22,6 +22,7 @@ def blurnet() -> nn.Module:
     """`ResNet` with a `Blur` in front of each stage that begins with a stride of 2."""
     network = ResNet()
     for stage in list(network.stages)[1:]:
+        assert isinstance(stage, nn.Sequential)
         stage.insert(0, Blur())
     return network
 

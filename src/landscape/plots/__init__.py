@@ -20,6 +20,7 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from landscape.plots import style
 from landscape.plots._conditions import common
@@ -154,7 +155,7 @@ def _below(fig: Figure, text: str) -> None:
     """Write under the axes: over the legend that stands there, if one does."""
     legends = [legend for legend in fig.legends if legend.get_gid() == "outside lower center"]
     if legends:
-        legends[0].set_title(text, prop={"size": 7})
+        legends[0].set_title(text, prop=FontProperties(size=7))
     else:
         fig.supxlabel(text, fontsize=7, color=style.INK)
 

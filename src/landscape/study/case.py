@@ -176,9 +176,10 @@ def _load(network: nn.Module, card: Card, data: str, weights: str | None) -> dic
         return {"weights": entry["path"].name, "accuracy": entry["accuracy"]}
     if card.pretrained is not None and weights is None:
         fit(network, card.pretrained(), card.name)
-        told = {"spec": card.spec, "recipe": card.recipe, "source": _sourced(card)}
-        told["files"] = getattr(card.pretrained, "files", {})  # name: sha256, where that is known
-        return {"weights": "published", **{key: value for key, value in told.items() if value}}
+        files = getattr(card.pretrained, "files", {})  # name: sha256, where that is known
+        source = _sourced(card)
+        facts = {"spec": card.spec, "recipe": card.recipe, "source": source, "files": files}
+        return {"weights": "published", **{key: value for key, value in facts.items() if value}}
     known = [e for e in zoo(card.name) if checkpoint(e) == wanted]
     homes = sorted({e["data"] for e in known})
     tags = sorted({str(checkpoint(e)) for e in zoo(card.name) if e["data"] == data})

@@ -108,7 +108,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    model = build().train().to(device, memory_format=torch.channels_last)
+    model = build().train().to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     start = _resume(folder / "last.pt", model, optimiser, recipe, subject)
     if start == 0:
