@@ -135,6 +135,10 @@ def test_bad_requests():
     a = torch.eye(3, dtype=torch.float64)
     with pytest.raises(ValueError, match="between 1 and the 3"):
         lanczos(lambda v: a @ v, start(3), k=4)
+    with pytest.raises(ValueError, match=r"one of LM, LA, SA, BE.*got 'SM' and 'residual'"):
+        lanczos(lambda v: a @ v, start(3), k=1, which="SM")
+    with pytest.raises(ValueError, match="at least 3, got 2"):
+        lanczos(lambda v: a @ v, start(3), k=2, which="BE", max_products=2)
     with pytest.raises(ValueError, match="not finite"):
         lanczos(lambda v: v * float("nan"), start(3), k=1)
 
