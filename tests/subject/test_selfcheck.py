@@ -252,6 +252,25 @@ def test_a_buffer_that_is_written_is_caught(build, data, momentum):
     selfcheck(Objective(with_layer(build, Cached()), data))
 
 
+class Keeping(nn.Module):
+    """Computes from its weight once, as attention biases are looked up once in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 1, 1))
+        self.kept = None
+
+    def forward(self, x):
+        if self.kept is None:
+            self.kept = 1e-4 * self.weight.sin()
+        return x + self.kept
+
+
+def test_what_is_computed_from_weights_only_once_is_caught(build, data):
+    with pytest.raises(ValueError, match=r"depends on '2.1.weight' and the next does not"):
+        selfcheck(Objective(with_layer(build, Keeping()), data[:1]))
+
+
 class Crooked(NormSum):
     """A penalty whose Hessian is that of another."""
 

@@ -89,11 +89,19 @@ def selfcheck(objective: Objective, params: Params | None = None, *, seed: int =
     buffers = {n: b.clone() for n, b in objective.model.named_buffers()}  # caches are filled by now
     tolerance = 4 * torch.finfo(like.dtype).eps ** 0.5
     size = float(hv.norm())
-    repeat = _ratio((product(v) - hv).norm(), size)
+    again = product(v)
+    repeat = _ratio((again - hv).norm(), size)
     _refuse(
         repeat > tolerance,
         f"two equal products differ by {repeat:.1e} of their norm: dropout or stochastic depth is "
         "on (model.eval()), or the data change from pass to pass (landscape.freeze(loader))",
+    )
+    first, second = unravel(hv, params), unravel(again, params)
+    gone = [n for n in params if first[n].any() and not second[n].any()]
+    _refuse(
+        gone,
+        f"the first pass depends on '{gone[0] if gone else ''}' and the next does not: the network "
+        "keeps what it computed from it",
     )
     u = hv / size if size else v.double().roll(1)
     hu = product(u)
