@@ -5,7 +5,7 @@ derivatives are double backward passes (`products`); sums over pieces are float6
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_args
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.subject.forward import Statistics, coupled, normalise, substitute, trainable
+from landscape.subject.kernels import swift
 from landscape.subject.loss import Loss, cross_entropy
 from landscape.subject.penalty import L2, Params, Penalty
 from landscape.subject.products import (
@@ -58,6 +59,8 @@ class Objective:
     microbatch
         At most so many examples in memory at once: the same numbers at about the same speed, as
         long as the examples of a batch do not see each other.
+    fast
+        Second derivatives by `kernels` of our own instead of torch's. The same to rounding.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Objective:
     names: tuple[str, ...] | None = None
     batchnorm: Statistics = "eval"
     microbatch: int | None = None
+    fast: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in (("matrix", Matrix), ("batchnorm", Statistics)):
@@ -244,7 +248,7 @@ class Objective:
     @contextmanager
     def _twice(self, leaves: Params) -> Iterator[None]:
         """Also for checkpointed segments, which run forward again in a product."""
-        with self._posed(leaves), double_backward():
+        with self._posed(leaves), double_backward(), swift() if self.fast else nullcontext():
             yield
 
     def _all(self, params: Params) -> Params:
