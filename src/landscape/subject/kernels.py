@@ -14,19 +14,16 @@ import weakref
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_convolve = torch.ops.aten.convolution.default
-_convolve_back = torch.ops.aten.convolution_backward.default
+from landscape.subject.convolution import Convolution
+
 _normalise = torch.ops.aten.native_layer_norm.default
 _normalise_back = torch.ops.aten.native_layer_norm_backward.default
 _softmax_back = torch.ops.aten._softmax_backward_data.default
-
-#: strides, paddings, dilations, groups
-Geometry = tuple[list[int], list[int], list[int], int]
 
 
 def swift() -> TorchFunctionMode:
@@ -36,7 +33,7 @@ def swift() -> TorchFunctionMode:
     --------
     >>> x = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
     >>> with swift():
-    ...     y = F.gelu(x)
+    ...     y = functional.gelu(x)
     >>> (slope,) = torch.autograd.grad(y, x, create_graph=True)
     >>> (bend,) = torch.autograd.grad(slope, x)  # phi(x) (2 - x^2)
     >>> bend.item().__round__(6)
@@ -54,15 +51,15 @@ class _Swift(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        own = {
+        own: Any = {
             torch.conv2d: self._conv,
-            F.batch_norm: self._batch_norm,
-            F.layer_norm: _layer_norm,
-            F.gelu: _gelu,
-            F.softmax: _softmax,
+            functional.batch_norm: self._batch_norm,
+            functional.layer_norm: _layer_norm,
+            functional.gelu: _gelu,
+            functional.softmax: _softmax,
             torch.softmax: _softmax,
             Tensor.softmax: _softmax,
-            F.scaled_dot_product_attention: _attention,
+            functional.scaled_dot_product_attention: _attention,
             Tensor.view: _view,
         }.get(func)
         found = own(*args, **kwargs) if own else None
@@ -81,7 +78,7 @@ class _Swift(TorchFunctionMode):
         if isinstance(padding, str) or input.ndim != 4 or not _plain(input, weight):
             return None
         how = (_pair(stride), _pair(padding), _pair(dilation), groups)
-        output = _Conv.apply(input, weight, bias, how)
+        output = Convolution.apply(input, weight, bias, how)
         self.last = weakref.ref(output), output._version, input, weight, bias, how
         return output
 
@@ -106,7 +103,7 @@ class _Swift(TorchFunctionMode):
         scale = scale if weight is None else scale * weight
         moved = (-running_mean if shift is None else shift - running_mean) * scale
         moved = moved if bias is None else moved + bias
-        return _Conv.apply(inside, kernel * scale[:, None, None, None], moved, how)
+        return Convolution.apply(inside, kernel * scale[:, None, None, None], moved, how)
 
 
 def _plain(*tensors: Tensor) -> bool:
@@ -118,81 +115,11 @@ def _pair(value: Any) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
 
 
-def _format(value: Tensor) -> Tensor:
-    """Channels last: two to three times as fast on processors; on devices as it comes."""
-    return value.contiguous(memory_format=torch.channels_last) if value.is_cpu else value
-
-
-def _empty(shape: torch.Size, like: Tensor) -> Tensor:
-    kind = torch.channels_last if like.is_cpu else torch.contiguous_format
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=kind)
-
-
 def _view(self: Tensor, *shape: Any) -> Tensor | None:
     """What a network views as rows may have got channels last here."""
     if self.ndim != 4 or self.is_contiguous() or (shape and isinstance(shape[0], torch.dtype)):
         return None
     return self.reshape(*shape)
-
-
-# y = C(x, w), dx = D(g, w), dw = W(g, x): each is linear in both arguments, and its derivatives are
-# the other two.
-
-
-class _Conv(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, how: Geometry) -> Tensor:
-        ctx.save_for_backward(x, w)
-        ctx.how = how
-        stride, padding, dilation, groups = how
-        return _convolve(
-            _format(x), _format(w), b, stride, padding, dilation, False, [0, 0], groups
-        )
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        x, w = ctx.saved_tensors
-        need = ctx.needs_input_grad
-        to_x = _ConvInput.apply(g, w, x.shape, ctx.how) if need[0] else None
-        to_w = _ConvWeight.apply(g, x, w.shape, ctx.how) if need[1] else None
-        return to_x, to_w, g.sum((0, 2, 3)) if need[2] else None, None
-
-
-class _ConvInput(Function):
-    @staticmethod
-    def forward(ctx: Any, g: Tensor, w: Tensor, shape: torch.Size, how: Geometry) -> Tensor:
-        ctx.save_for_backward(g, w)
-        ctx.shape, ctx.how = shape, how
-        return _conv_back(g, _empty(shape, g), w, how, 0)
-
-    @staticmethod
-    def backward(ctx: Any, v: Tensor) -> Any:
-        g, w = ctx.saved_tensors
-        to_g = _Conv.apply(v, w, None, ctx.how) if ctx.needs_input_grad[0] else None
-        to_w = _ConvWeight.apply(g, v, w.shape, ctx.how) if ctx.needs_input_grad[1] else None
-        return to_g, to_w, None, None
-
-
-class _ConvWeight(Function):
-    @staticmethod
-    def forward(ctx: Any, g: Tensor, x: Tensor, shape: torch.Size, how: Geometry) -> Tensor:
-        ctx.save_for_backward(g, x)
-        ctx.how = how
-        return _conv_back(g, x, _empty(shape, g), how, 1)
-
-    @staticmethod
-    def backward(ctx: Any, v: Tensor) -> Any:
-        g, x = ctx.saved_tensors
-        to_g = _Conv.apply(x, v, None, ctx.how) if ctx.needs_input_grad[0] else None
-        to_x = _ConvInput.apply(g, v, x.shape, ctx.how) if ctx.needs_input_grad[1] else None
-        return to_g, to_x, None, None
-
-
-def _conv_back(g: Tensor, x: Tensor, w: Tensor, how: Geometry, which: int) -> Tensor:
-    stride, padding, dilation, groups = how
-    mask = [which == 0, which == 1, False]
-    sizes = stride, padding, dilation, False, [0, 0], groups, mask
-    return _convolve_back(_format(g), _format(x), _format(w), None, *sizes)[which]
 
 
 def _gelu(input: Tensor, approximate: str = "none") -> Tensor | None:  # noqa: A002
