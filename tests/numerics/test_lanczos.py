@@ -281,3 +281,14 @@ def test_no_product_is_wasted():
         )
         assert found.products == len(calls) <= most
         assert torch.allclose(found.values, spectrum[:k])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fresh_direction_is_not_the_start_again(seed):
+    """The space of a rank-1 operator is exhausted at once, also from a start of a common seed."""
+    u = torch.randn(30, generator=torch.Generator().manual_seed(100), dtype=torch.float64)
+    start = torch.randn(30, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    for vector in (u, start):
+        found = lanczos(lambda v, vector=vector: vector * (vector @ v), start, k=3)
+        torch.testing.assert_close(found.values[0], vector @ vector)
+        assert found.values[1:].abs().max() < 1e-9
