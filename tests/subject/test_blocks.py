@@ -87,3 +87,11 @@ def test_only_what_is_trainable_and_bad_choices():
     for keys in ({"depth": 0}, {"by": "kind", "depth": 2}):
         with pytest.raises(ValueError, match="depth counts parts"):
             blocks(net, **keys)
+
+
+def test_a_layer_with_a_frozen_weight_keeps_its_bias_apart():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    net[0].weight.requires_grad_(False)
+    net[2].weight.requires_grad_(False)
+    found = blocks(net, by="kind")
+    assert found == {"stem": ("0.bias",), "mlp": ("1.weight", "1.bias"), "head": ("2.bias",)}

@@ -26,7 +26,7 @@ def conditions(result: Result) -> str:
         told.append({"none": "clean"}.get(facts["augment"], f"{facts['augment']} augmentation"))
     if "batchnorm" in settings:
         told.append(f"BatchNorm {settings['batchnorm']}")
-    if "batch_size" in facts:
+    if "batch_size" in facts and "sizes" not in settings:  # sizes are on an axis then
         told.append(f"batch {facts['batch_size']}")
     if settings.get("parameters"):
         told.append(f"parameters {settings['parameters']}")

@@ -90,7 +90,7 @@ def _kinds(model: nn.Module) -> dict[str, Kind]:
     modules = dict(model.named_modules())
     attending = [name for name, module in modules.items() if name and _attends(module)]
     kinds: dict[str, Kind] = {}
-    layers: list[list[str]] = []  # parameters of each convolution or linear layer, in order
+    layers: dict[str, list[str]] = {}  # parameters of each convolution or linear layer, in order
     for name in trainable(model):
         owner, _, own = name.rpartition(".")
         module = modules[owner]
@@ -104,13 +104,12 @@ def _kinds(model: nn.Module) -> dict[str, Kind]:
         elif not layer:
             kinds[name] = "other"
         else:
-            if own == "weight":
-                layers.append([])
-            layers[-1].append(name)
+            layers.setdefault(owner, []).append(name)
             conv = isinstance(module, _ConvNd) and not _MLP.search(owner)
             kinds[name] = "conv" if conv else "mlp"
     if len(layers) > 1:
-        for names, kind in ((layers[0], "stem"), (layers[-1], "head")):
+        first, *_, last = layers.values()
+        for names, kind in ((first, "stem"), (last, "head")):
             kinds.update(dict.fromkeys(names, cast(Kind, kind)))
     return kinds
 
