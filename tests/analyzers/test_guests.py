@@ -14,7 +14,14 @@ from landscape import result
 
 FOLDER = Path(landscape.__file__).parent / "analyzers"
 ANALYZERS = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
-SMALL = {"hessian": {"k": 2}, "surface": {"points": 3}}
+SMALL = {
+    "hessian": {"k": 2},
+    "surface": {"points": 3},
+    "density": {"probes": 2, "steps": 10},
+    "blocks": {"k": 1, "probes": 2},
+    "batchsize": {"k": 1},
+    "critical": {"probes": 1, "steps": 4, "max_products": 20},
+}
 
 
 def run(name, model, batches, **kwargs):

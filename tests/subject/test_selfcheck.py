@@ -312,3 +312,11 @@ def test_numbers_that_are_none_are_caught(build, data):
         net.head.weight[0, 0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         selfcheck(Objective(net, data))
+
+
+@pytest.mark.parametrize("curvature", [-1.0, 1.0])
+def test_a_matrix_that_is_a_number_is_no_fault(curvature):
+    net = nn.Linear(3, 1, bias=False).double()
+    batch = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    risk = Objective(net, [batch], lambda o, t: curvature * (o[:, 0] - t) ** 2)
+    near_rounding(selfcheck(risk))
