@@ -60,7 +60,7 @@ class Objective:
         At most so many examples in memory at once: the same numbers at about the same speed, as
         long as the examples of a batch do not see each other.
     fast
-        Second derivatives by `kernels` of our own instead of torch's. The same to rounding.
+        Second derivatives by `kernels` of our own; torch's where False. The same to rounding.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Objective:
     names: tuple[str, ...] | None = None
     batchnorm: Statistics = "eval"
     microbatch: int | None = None
-    fast: bool = False
+    fast: bool = True
 
     def __post_init__(self) -> None:
         for name, kind in (("matrix", Matrix), ("batchnorm", Statistics)):
