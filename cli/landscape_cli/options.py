@@ -131,4 +131,28 @@ decay = click.option(
     help="Lambda of the L2 term of the loss, lambda / 2 * sum w^2.",
 )
 
+_MATRIX = click.option(
+    "--matrix",
+    type=click.Choice(["hessian", "ggn", "residual"]),
+    default="hessian",
+    show_default=True,
+    help="The Hessian, its Gauss-Newton part, or what remains.",
+)
+_PARAMETERS = click.option(
+    "--parameters", metavar="REGEX", default=None, help="Only parameters with such names vary."
+)
+_BATCHNORM = click.option(
+    "--batchnorm",
+    type=click.Choice(["eval", "batch"]),
+    default="eval",
+    show_default=True,
+    help="Running statistics, or those of each batch.",
+)
+
+
+def curvature(function: Any) -> Any:
+    """Which matrix of second derivatives: of what, in which parameters, normalised how."""
+    return _MATRIX(_PARAMETERS(_BATCHNORM(function)))
+
+
 result = click.argument("path", metavar="RESULT", type=click.Path())

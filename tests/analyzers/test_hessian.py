@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -125,3 +127,71 @@ def test_published_transformers_do_not_crash_on_fused_attention(name):
     result = landscape.hessian(net, [(torch.randn(2, 3, 64, 64), torch.tensor([1, 2]))], k=1)
     assert result.converged.all()
     assert np.isfinite(result.eigenvalue).all()
+
+
+def test_both_ends_equal_the_dense_hessian(network, batches):
+    result = landscape.hessian(network, batches, k=3, tol=1e-8, ends=True)
+    rising = np.sort(dense(network, batches))
+    assert np.allclose(result.end_eigenvalue.sel(end="largest"), rising[:-4:-1], rtol=1e-7)
+    assert np.allclose(result.end_eigenvalue.sel(end="smallest"), rising[:3], rtol=1e-7)
+    plain = landscape.hessian(network, batches, k=3, tol=1e-8)
+    assert np.allclose(result.set_eigenvalue, plain.set_eigenvalue, rtol=1e-7)
+
+
+def test_gauss_newton_and_the_rest_make_the_eigenvalue(network, batches):
+    one = batches[:1]
+    result = landscape.hessian(network, one, k=3, tol=1e-8, parts=True, vectors=True)
+    risk = Objective(network, one, matrix="residual")
+    params = risk.parameters()
+    shapes = json.loads(result.attrs["weights"])
+    assert [name for name, _ in shapes] == list(params)
+    for rank in range(3):
+        v = torch.tensor(result.set_vector.values[rank])
+        assert np.isclose(v.norm(), 1)
+        rest = v @ ravel(risk.hvp(params, unravel(v, params)))
+        whole = result.gauss_newton[0, rank] + rest.item()
+        assert np.isclose(whole, result.eigenvalue[0, rank], rtol=1e-7)
+        assert result.gauss_newton[0, rank] >= 0
+
+
+def test_shares_and_their_intervals(build):
+    torch.manual_seed(0)
+    net = build("msa")
+    items = [(torch.randn(3, 3, 8, 8, dtype=torch.float64), torch.arange(3)) for _ in range(6)]
+    result = landscape.hessian(net, items, k=4, whole=False)
+    values = result.eigenvalue.values
+    assert result.nep == pytest.approx((values < 0).mean())
+    assert result.ape == pytest.approx(values[values > 0].mean())
+    assert result.nep_low <= result.nep <= result.nep_high
+    assert result.ape_low < result.ape < result.ape_high
+    single = landscape.hessian(net, items[:1], k=4)
+    assert np.isnan(single.nep_low)
+
+
+def test_matrix_parameters_and_batchnorm_are_heard(build, batches):
+    net = build("conv")
+    every = landscape.hessian(net, batches[:1], k=2)
+    ggn = landscape.hessian(net, batches[:1], k=2, matrix="ggn")
+    head = landscape.hessian(net, batches[:1], k=2, parameters="head|fc|weight")
+    own = landscape.hessian(net, batches[:1], k=2, batchnorm="batch")
+    assert (ggn.eigenvalue >= 0).all()
+    for other in (ggn, head, own):
+        assert not np.allclose(other.eigenvalue, every.eigenvalue)
+    assert json.loads(own.attrs["settings"])["batchnorm"] == "batch"
+
+
+def test_the_peer_as_engine(build):
+    torch.manual_seed(0)
+    net = build("conv").float()
+    batches = [(torch.randn(16, 3, 8, 8), torch.randint(3, (16,)))]
+    ours = landscape.hessian(net, batches, k=1)
+    peer = landscape.hessian(net, batches, k=1, engine="pyhessian", tol=1e-5, max_products=500)
+    assert np.allclose(ours.eigenvalue, peer.eigenvalue, rtol=2e-3)
+    assert not peer.converged.any()
+    assert np.isnan(peer.residual).all()
+    with pytest.raises(ValueError, match="weight_decay"):
+        landscape.hessian(net, batches, k=1, engine="pyhessian", weight_decay=0.1)
+    with pytest.raises(ValueError, match="engine is one of"):
+        landscape.hessian(net, batches, k=1, engine="other")
+    with pytest.raises(ValueError, match="parts needs"):
+        landscape.hessian(net, batches, k=1, engine="pyhessian", parts=True)

@@ -13,23 +13,7 @@ from landscape_cli.measure import measure
 @click.option("--probes", type=int, default=8, show_default=True, help="Random vectors.")
 @click.option("--steps", type=int, default=60, show_default=True, help="Products for each.")
 @options.decay
-@click.option(
-    "--matrix",
-    type=click.Choice(["hessian", "ggn", "residual"]),
-    default="hessian",
-    show_default=True,
-    help="The Hessian, its Gauss-Newton part, or what remains.",
-)
-@click.option(
-    "--parameters", metavar="REGEX", default=None, help="Only parameters with such names vary."
-)
-@click.option(
-    "--batchnorm",
-    type=click.Choice(["eval", "batch"]),
-    default="eval",
-    show_default=True,
-    help="Running statistics, or those of each batch.",
-)
+@options.curvature
 @options.output
 def command(**shared: Any) -> Any:
     """Estimate the density of all Hessian eigenvalues by stochastic Lanczos quadrature.

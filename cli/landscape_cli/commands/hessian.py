@@ -29,6 +29,21 @@ from landscape_cli.measure import measure
 @click.option(
     "--whole/--no-whole", default=True, show_default=True, help="Also of all images as one batch."
 )
+@options.curvature
+@click.option(
+    "--ends", is_flag=True, default=False, help="Of all images also both ends of the spectrum."
+)
+@click.option(
+    "--parts", is_flag=True, default=False, help="Also the Gauss-Newton part of each eigenvalue."
+)
+@click.option("--vectors", is_flag=True, default=False, help="Also the eigenvectors of all images.")
+@click.option(
+    "--engine",
+    type=click.Choice(["landscape", "pyhessian"]),
+    default="landscape",
+    show_default=True,
+    help="PyHessian's power iteration, for a cross-check.",
+)
 @options.output
 def command(**shared: Any) -> Any:
     """Compute the Hessian eigenvalues of largest magnitude, of each mini-batch and of all images.
@@ -37,5 +52,6 @@ def command(**shared: Any) -> Any:
     Example:
       landscape hessian --model vit_s
       landscape hessian -m resnet_s -m vit_s --augment deit --weight-decay 0.05
+      landscape hessian --model vit_s --ends --parts
     """  # noqa: D301
     return measure("hessian", **shared)

@@ -70,15 +70,17 @@ def checked(risk: Objective, seed: int) -> dict[str, Any]:
     return asdict(selfcheck(replace(risk, batches=[(inputs[:few], targets[:few])]), seed=seed))
 
 
-def operator(risk: Objective) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def operator(
+    risk: Objective, each: float | None = None
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """Matrix times a flat vector, and a flat vector like those it takes.
 
     Graphs are kept from product to product where they fit, else built anew in micro-batches.
+    ``each`` is the memory that one example's graph holds, if known (`graph_bytes`).
     """
     params = risk.parameters()
-    items = list(risk.batches)
-    each = risk.graph_bytes(min(len(items[0][0]), 2)) / min(len(items[0][0]), 2)
-    if each * sum(len(inputs) for inputs, _ in items) <= BUDGET:
+    count = sum(len(inputs) for inputs, _ in risk.batches)
+    if (graph_bytes(risk) if each is None else each) * count <= BUDGET:
         product = risk.linearise(params)
     else:
         small = fit(risk, BUDGET)
@@ -87,3 +89,9 @@ def operator(risk: Objective) -> tuple[Callable[[Tensor], Tensor], Tensor]:
             return small.hvp(params, vector)
 
     return lambda v: ravel(product(unravel(v, params))), ravel(params)
+
+
+def graph_bytes(risk: Objective) -> float:
+    """Memory that the graph of one example holds, reckoned from two."""
+    few = min(len(next(iter(risk.batches))[0]), 2)
+    return risk.graph_bytes(few) / few

@@ -1,20 +1,28 @@
 """Hessian eigenvalues of the loss."""
 
-from functools import partial
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
 
-from landscape.analyzers import Progress, analyzer, silent
-from landscape.numerics.lanczos import Eigenpairs, lanczos
+from landscape.analyzers import Progress, _pyhessian, analyzer, silent
+from landscape.analyzers._bootstrap import negatives, positives
+from landscape.analyzers._curvature import checked, graph_bytes, objective, operator
+from landscape.analyzers._leading import leading
+from landscape.numerics.lanczos import Eigenpairs
 from landscape.result import Result
-from landscape.subject.objective import Batches, Loss, Objective, cross_entropy, ravel, unravel
+from landscape.subject.forward import Statistics
+from landscape.subject.loss import Loss, cross_entropy
+from landscape.subject.objective import Batches, Objective
 from landscape.subject.penalty import Penalty
+from landscape.subject.products import Matrix
 
-_BASIS_BYTES = 2 << 30  # beyond that much memory for basis vectors, restart
-_GRAPH_BYTES = 3 << 30  # hold the graphs of a whole set up to that much memory
+Engine = Literal["landscape", "pyhessian"]
 
 
 @analyzer
@@ -25,17 +33,24 @@ def hessian(
     k: int = 5,
     weight_decay: float | Penalty | tuple[Penalty, ...] = 0.0,
     loss: Loss = cross_entropy,
+    matrix: Matrix = "hessian",
+    parameters: str | None = None,
+    batchnorm: Statistics = "eval",
     tol: float = 1e-3,
     max_products: int = 200,
     whole: bool = True,
+    ends: bool = False,
+    parts: bool = False,
+    vectors: bool = False,
+    engine: Engine = "landscape",
     seed: int = 0,
     progress: Progress = silent,
 ) -> Result:
     r"""Compute the Hessian eigenvalues of largest magnitude, per mini-batch and for all of them.
 
     The loss of a set is the mean over its examples plus the weight-decay term; its Hessian is over
-    all trainable parameters. BatchNorm is in eval mode. Lanczos with full reorthogonalisation;
-    products by double backward.
+    all trainable parameters, unless told. Lanczos with full reorthogonalisation; products by double
+    backward, checked before.
 
     Parameters
     ----------
@@ -50,14 +65,27 @@ def hessian(
         every eigenvalue by ``lambda``), or a penalty such as ``landscape.L2`` with a mask.
     loss
         ``(outputs, targets)`` to one number per example.
+    matrix, parameters, batchnorm
+        As in `landscape.density`: the Hessian, its Gauss-Newton part ``"ggn"`` or the
+        ``"residual"``; which parameters vary; whose statistics normalise.
     tol
         An eigenvalue has converged when its residual is at most ``tol * |eigenvalue|``.
     max_products
         Hessian-vector products after which a run gives up; what has not converged is flagged.
     whole
         Also the spectrum of the whole set (all batches as one). With one batch it is that one.
+    ends
+        Of the whole set the ``k`` largest and the ``k`` smallest, by value.
+    parts
+        Also what the Gauss-Newton part makes of each eigenvalue: ``v' G v`` for its unit vector
+        ``v``, one product each. The rest is the residual's, which alone can be negative.
+    vectors
+        Also the unit eigenvectors of the whole set.
+    engine
+        ``"pyhessian"`` for a cross-check: its power iteration, which knows neither residuals nor
+        any of the other settings.
     seed
-        Of the start vectors.
+        Of the start vectors and the bootstrap.
     progress
         Shows how far it got.
 
@@ -66,13 +94,18 @@ def hessian(
     xarray.Dataset
         Over ``batch``, ``rank``: ``eigenvalue`` (signed, ordered by magnitude), ``residual``
         (``|H v - eigenvalue v|``; an eigenvalue of H lies within it), ``converged``; over
-        ``batch``: ``products``, ``examples``; for the whole set the same names with ``set_``.
+        ``batch``: ``products``, ``examples``; ``nep``, the share of negatives, and ``ape``, the
+        mean of the positives, each with ``_low`` and ``_high``, a 95 % interval by drawing the
+        batches again (NaN for one); for the whole set ``set_eigenvalue``, ``..._residual``,
+        ``..._converged`` and ``..._products``. On request ``gauss_newton`` over ``batch``,
+        ``rank``; ``end_eigenvalue``, ``..._residual``, ``..._converged`` over ``end``, ``rank``;
+        ``set_vector`` over ``rank``, ``weight``, in the order of ``attrs["weights"]``.
 
     Raises
     ------
     ValueError
-        For bad data, ``k`` out of range, a loss that is not finite, or an operation without a
-        second derivative.
+        For bad data, ``k`` out of range, a loss that is not finite, an operation without a second
+        derivative or with a wrong one.
 
     References
     ----------
@@ -90,79 +123,138 @@ def hessian(
     array([[4., 1.]])
     """
     items = list(batches)
-    whole_too = whole and len(items) > 1
-    rows: list[Eigenpairs] = []
-    jobs: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[item] for item in items] + (
-        [items] if whole_too else []
+    risk = objective(
+        model,
+        items,
+        loss=loss,
+        weight_decay=weight_decay,
+        matrix=matrix,
+        parameters=parameters,
+        batchnorm=batchnorm,
     )
-    objectives = [Objective(model, job, loss, weight_decay) for job in jobs]
-    for index, objective in enumerate(progress(objectives, len(jobs), "Hessian")):
-        retain = index < len(items) or _graph_bytes(objectives[0]) * len(items) <= _GRAPH_BYTES
-        rows.append(_top(objective, k, tol, max_products, seed, retain))
-    total = rows.pop() if whole_too else (rows[0] if whole and len(items) == 1 else None)
+    if parts and (matrix != "hessian" or engine != "landscape"):
+        raise ValueError(
+            f"parts needs matrix='hessian' and engine='landscape', not {matrix!r}, {engine!r}"
+        )
+    if (ends or vectors) and not (whole and engine == "landscape"):
+        raise ValueError("ends and vectors are of the whole set: whole=True, engine='landscape'")
+    size = sum(p.numel() for p in risk.parameters().values())
+    if not 1 <= k <= size // (2 if ends else 1):
+        raise ValueError(f"k must be between 1 and the {size} parameters, got {k}")
+    trust = checked(risk, seed)
+    if engine == "landscape":
+        each = graph_bytes(risk)
 
-    def stack(name: str) -> np.ndarray:
-        return np.stack([getattr(row, name).numpy() for row in rows])
+        def top(job: Objective, which: Literal["LM", "BE"] = "LM") -> tuple[Eigenpairs, Tensor]:
+            product, like = operator(job, each)
+            limits: Any = {"tol": tol, "max_products": max_products, "seed": seed}
+            found = leading(product, like, k=k, which=which, **limits)
+            return found, _gauss_newton(job, found, each) if parts else found.values
 
+    elif engine == "pyhessian":
+        _pyhessian.refuse(
+            weight_decay=weight_decay, matrix=matrix, parameters=parameters, batchnorm=batchnorm
+        )
+
+        def top(job: Objective, which: Literal["LM", "BE"] = "LM") -> tuple[Eigenpairs, Tensor]:
+            found = _pyhessian.eigenvalues(model, job.batches, loss, k, tol, max_products, seed)
+            return _unknown(*found), found[0]
+
+    else:
+        raise ValueError(f"engine is one of {', '.join(get_args(Engine))}, not {engine!r}")
+
+    jobs = [replace(risk, batches=[item]) for item in items]
+    whole_too = whole and (len(items) > 1 or ends)
+    every = jobs + ([risk] if whole_too else [])
+    rows = []
+    for index, job in enumerate(progress(every, len(every), "Hessian")):
+        rows.append(top(job, "BE" if ends and index == len(jobs) else "LM"))
+    total = rows.pop()[0] if whole_too else (rows[0][0] if whole else None)
     about = f"the {k} of largest magnitude"
-    data = {
-        "eigenvalue": (("batch", "rank"), stack("values"), _label("Hessian eigenvalue")),
-        "residual": (("batch", "rank"), stack("residuals"), _label("residual |Hv - λv|")),
-        "converged": (("batch", "rank"), stack("converged"), _label("residual below tolerance")),
-        "products": ("batch", [r.products for r in rows], _label("Hessian-vector products")),
-        "examples": ("batch", [len(x) for x, _ in items], _label("examples in the batch")),
-    }
-    if total is not None:
-        data |= {
-            "set_eigenvalue": (
-                "rank",
-                total.values.numpy(),
-                _label("Hessian eigenvalue, whole set"),
-            ),
-            "set_residual": ("rank", total.residuals.numpy(), _label("residual, whole set")),
-            "set_converged": ("rank", total.converged.numpy(), _label("converged, whole set")),
-            "set_products": ((), total.products, _label("Hessian-vector products, whole set")),
-        }
-    coords = {
+    data = _each([found for found, _ in rows], [len(x) for x, _ in items], seed)
+    if parts:
+        data["gauss_newton"] = (
+            ("batch", "rank"),
+            np.stack([part.numpy() for _, part in rows]),
+            _label("share of the Gauss-Newton part in the eigenvalue, v'Gv"),
+        )
+    coords: dict[str, Any] = {
         "batch": ("batch", np.arange(len(rows)), _label("mini-batch")),
         "rank": ("rank", np.arange(1, k + 1), _label(f"rank among {about}")),
     }
-    return xr.Dataset(data, coords)
+    attrs = {"selfcheck": json.dumps(trust, sort_keys=True)}
+    if total is not None:
+        data |= _whole(total, k)
+        if ends:
+            coords["end"] = ("end", ["largest", "smallest"], _label("end of the spectrum"))
+            data |= _ends(total, k)
+        if vectors:
+            best = total.values.abs().argsort(descending=True, stable=True)[:k]
+            found = total.vectors[best].cpu().numpy()
+            data["set_vector"] = (("rank", "weight"), found, _label("unit eigenvector, whole set"))
+            shapes = {name: list(p.shape) for name, p in risk.parameters().items()}
+            attrs["weights"] = json.dumps(list(shapes.items()))
+    return xr.Dataset(data, coords).assign_attrs(attrs)
 
 
-def _top(
-    objective: Objective, k: int, tol: float, max_products: int, seed: int, retain: bool
-) -> Eigenpairs:
-    params = objective.parameters()
-    like = ravel(params)
-    if not torch.isfinite(objective.value(params)):
-        raise ValueError("the loss is not finite at the weights of the network")
-    product = objective.linearise(params) if retain else partial(objective.hvp, params)
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(like.numel(), generator=generator, dtype=torch.float64).to(like)
-    fits = int(_BASIS_BYTES // (like.element_size() * like.numel()))
-    return lanczos(
-        lambda v: ravel(product(unravel(v, params))),
-        start,
-        k=k,
-        tol=tol,
-        max_products=max(k, max_products),
-        basis=max(fits, 3 * k + 5),
+def _gauss_newton(job: Objective, found: Eigenpairs, each: float) -> Tensor:
+    product, _ = operator(replace(job, matrix="ggn"), each)
+    return torch.stack([v.double() @ product(v).double() for v in found.vectors]).cpu()
+
+
+def _unknown(values: Tensor, products: int) -> Eigenpairs:
+    """Values of which nothing is known but themselves."""
+    none = torch.full_like(values, torch.nan)
+    return Eigenpairs(values, none, none, none, values.isnan(), products, none)
+
+
+def _each(rows: list[Eigenpairs], examples: list[int], seed: int) -> dict[str, Any]:
+    def stack(name: str) -> np.ndarray:
+        return np.stack([getattr(row, name).numpy() for row in rows])
+
+    values = stack("values")
+    data: dict[str, Any] = {
+        "eigenvalue": (("batch", "rank"), values, _label("Hessian eigenvalue")),
+        "residual": (("batch", "rank"), stack("residuals"), _label("residual |Hv - λv|")),
+        "converged": (("batch", "rank"), stack("converged"), _label("residual below tolerance")),
+        "products": ("batch", [r.products for r in rows], _label("Hessian-vector products")),
+        "examples": ("batch", examples, _label("examples in the batch")),
+    }
+    shares: tuple[tuple[str, Callable, str], ...] = (
+        ("nep", negatives, "share of negative eigenvalues"),
+        ("ape", positives, "mean of the positive eigenvalues"),
     )
+    for name, function, about in shares:
+        value, low, high = function(values, seed)
+        data[name] = ((), value, _label(about))
+        data[f"{name}_low"] = ((), low, _label(f"{about}, lower 95 % bound"))
+        data[f"{name}_high"] = ((), high, _label(f"{about}, upper 95 % bound"))
+    return data
 
 
-def _graph_bytes(objective: Objective) -> int:
-    """Memory that the graph of a linearised objective holds, each storage once."""
-    sizes: dict[int, int] = {}
+def _whole(found: Eigenpairs, k: int) -> dict[str, Any]:
+    best = found.values.abs().argsort(descending=True, stable=True)[:k]
+    values, residuals = found.values[best].numpy(), found.residuals[best].numpy()
+    return {
+        "set_eigenvalue": ("rank", values, _label("Hessian eigenvalue, whole set")),
+        "set_residual": ("rank", residuals, _label("residual, whole set")),
+        "set_converged": (
+            "rank",
+            found.converged[best].numpy(),
+            _label("converged, whole set"),
+        ),
+        "set_products": ((), found.products, _label("Hessian-vector products, whole set")),
+    }
 
-    def pack(value: torch.Tensor) -> torch.Tensor:
-        storage = value.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return value
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        objective.linearise(objective.parameters())
-    return sum(sizes.values())
+def _ends(found: Eigenpairs, k: int) -> dict[str, Any]:
+    dims = ("end", "rank")
+    parts = [x.reshape(2, k).numpy() for x in (found.values, found.residuals, found.converged)]
+    return {
+        "end_eigenvalue": (dims, parts[0], _label("Hessian eigenvalue at an end, whole set")),
+        "end_residual": (dims, parts[1], _label("residual at an end, whole set")),
+        "end_converged": (dims, parts[2], _label("converged at an end, whole set")),
+    }
 
 
 def _label(long_name: str) -> dict[str, str]:

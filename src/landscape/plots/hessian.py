@@ -117,12 +117,19 @@ def _summary(result: Result) -> str:
     batches, ranks = values.shape
     text = [f"{batches} batches × {ranks}"]
     if found.any():
-        text.append(f"{np.mean(values[found] < 0):.1%} negative")
+        text.append(f"{np.mean(values[found] < 0):.1%}{_interval(result)} negative")
     if (~result["converged"].values & found).any():
         text.append(f"{np.sum(~result['converged'].values & found)} unconverged")
     if not found.all():
         text.append(f"{np.sum(~found)} missing")
     return ", ".join(text)
+
+
+def _interval(result: Result) -> str:
+    """Its 95 % interval, if the result has one."""
+    if "nep_low" not in result or not np.isfinite(result["nep_low"]):
+        return ""
+    return f" [{float(result['nep_low']):.1%}, {float(result['nep_high']):.1%}]"
 
 
 def _whole(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
