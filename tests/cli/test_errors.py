@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -178,11 +179,16 @@ def test_an_interrupt_leaves_whole_files_only(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell's background job ignores interrupts, and so would its children
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert "90601 steps" in running.stderr.readline()
         time.sleep(0.3)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=20)
+        try:
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert running.returncode == 130
     assert out == ""
     assert err.strip() == "Interrupted; what was written is complete."

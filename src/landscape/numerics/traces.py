@@ -13,8 +13,10 @@ decay 1 / i^2                     12     17      0.17   0.002    0.10   0.0006
 shifted semicircle, no decay      3.0    0.8     4.3    1.4      3.9    1.1
 ================================  =============  ==============  ==============
 
-So XTrace, unless there is no decay at all or no memory for three vectors a probe; Hutchinson needs
-none and can stop by a tolerance.
+So XTrace for the value, unless there is no decay at all or no memory for three vectors a probe. Its
+error is too small, as its estimates share their products: intervals of 95 % cover 87 to 91 % on
+trained networks, those of Hutch++ 93 to 96 %. Hutchinson needs no memory and can stop by a
+tolerance.
 """
 
 from collections.abc import Callable
