@@ -63,7 +63,9 @@ def test_all_analyzers_run_on(card, photographs):
     assert case.card.family == card.family
     two, one = small(case.model, case.batches)
     for name, settings in LEAST.items():
-        batches = one if name in ("hessian", "surface") else two
+        # torch misreads the gradient of a normalisation where one image leaves as rows: LeViT
+        single = name in ("hessian", "surface") and not card.name.startswith("levit")
+        batches = one if single else two
         result = getattr(landscape, name)(case.model, batches, **settings)
         for variable in ("relative_log_amplitude", "variance", "nll", "eigenvalue", "residual"):
             if variable in result:

@@ -82,3 +82,17 @@ def test_a_convolution_used_twice_is_still_folded_right():
     torch.testing.assert_close(
         product(net, x, True), product(net, x, False), rtol=1e-10, atol=1e-10
     )
+
+
+def test_one_image_that_leaves_as_rows_has_the_right_gradient():
+    """Torch's batch normalisation misreads a gradient whose stride along one image is odd."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).double().eval()
+    x = torch.randn(1, 3, 3, 3, dtype=torch.float64)
+    g = torch.randn(1, 4, 3, 3, dtype=torch.float64)
+    odd = g.contiguous(memory_format=torch.channels_last).as_strided(g.shape, (4, 1, 12, 4))
+    assert torch.equal(odd, g)
+    with swift():
+        output = net(x)
+    (mine,) = torch.autograd.grad(output, net[1].bias, odd)
+    torch.testing.assert_close(mine, g.sum((0, 2, 3)))

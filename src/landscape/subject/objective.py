@@ -12,6 +12,7 @@ from typing import get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointError
 
 from landscape.subject.forward import Statistics, coupled, normalise, substitute, trainable
 from landscape.subject.kernels import swift
@@ -21,6 +22,7 @@ from landscape.subject.products import (
     Matrix,
     Product,
     add,
+    check_reached,
     curvature,
     double_backward,
     grad,
@@ -60,7 +62,8 @@ class Objective:
         At most so many examples in memory at once: the same numbers at about the same speed, as
         long as the examples of a batch do not see each other.
     fast
-        Second derivatives by `kernels` of our own; torch's where False. The same to rounding.
+        Second derivatives by `kernels` of our own; torch's where False, and in networks with
+        activation checkpoints. The same to rounding.
 
     Examples
     --------
@@ -168,7 +171,7 @@ class Objective:
         leaves, total, count = _leaves(params), None, 0
         with self._posed(leaves):
             for losses, _, _ in self.examples(leaves):
-                _check_reached(losses, leaves)
+                check_reached(losses, leaves)
                 total = add(total, grad([losses.sum()], leaves))
                 count += len(losses)
                 del losses
@@ -178,13 +181,18 @@ class Objective:
     def hvp(self, params: Params, vector: Params) -> Params:
         """Matrix times a vector, by name; one piece's graph in memory at a time."""
         leaves, total, count = _leaves(params), None, 0
-        with self._twice(leaves):
-            for losses, outputs, targets in self.examples(leaves):
-                _check_reached(losses, leaves)
-                product = curvature(self.matrix, losses, outputs, targets, self.loss, leaves)
-                total = add(total, product(vector, False))
-                count += len(losses)
-                del losses, outputs, product
+        try:
+            with self._twice(leaves):
+                for losses, outputs, targets in self.examples(leaves):
+                    check_reached(losses, leaves)
+                    product = curvature(self.matrix, losses, outputs, targets, self.loss, leaves)
+                    total = add(total, product(vector, False))
+                    count += len(losses)
+                    del losses, outputs, product
+        except CheckpointError:
+            if not self.fast:
+                raise
+            return replace(self, fast=False).hvp(params, vector)
         return _mean(total, count, params, self._bent(params, vector))
 
     def linearise(self, params: Params) -> Callable[[Params], Params]:
@@ -231,11 +239,17 @@ class Objective:
     def _products(self, leaves: Params) -> tuple[list[Product], int]:
         """One product for each batch, with its graph, and the number of examples."""
         products, count = [], 0
-        with self._twice(leaves):
-            for losses, outputs, targets in self.examples(leaves):
-                _check_reached(losses, leaves)
-                products.append(curvature(self.matrix, losses, outputs, targets, self.loss, leaves))
-                count += len(losses)
+        try:
+            with self._twice(leaves):
+                for losses, outputs, targets in self.examples(leaves):
+                    check_reached(losses, leaves)
+                    each = curvature(self.matrix, losses, outputs, targets, self.loss, leaves)
+                    products.append(each)
+                    count += len(losses)
+        except CheckpointError:  # torch runs checkpointed segments again without the kernels
+            if not self.fast:
+                raise
+            return replace(self, fast=False)._products(leaves)
         return products, count
 
     @contextmanager
@@ -277,14 +291,6 @@ def unravel(vector: Tensor, like: Params) -> Params:
 
 def _leaves(params: Params) -> Params:
     return {n: p.detach().requires_grad_() for n, p in params.items()}
-
-
-def _check_reached(losses: Tensor, leaves: Params) -> None:
-    if not losses.requires_grad:
-        raise ValueError(
-            f"the loss depends on none of the {len(leaves)} parameters asked for (the first is "
-            f"'{next(iter(leaves))}'): they are unused, or the forward pass is without gradient"
-        )
 
 
 def _mean(total: Params | None, count: int, params: Params, terms: list[Params]) -> Params:

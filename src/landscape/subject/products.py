@@ -98,6 +98,15 @@ def add(total: Params | None, part: Params) -> Params:
     return {n: t.double() + part[n].detach() for n, t in total.items()}
 
 
+def check_reached(losses: Tensor, leaves: Params) -> None:
+    """Refuse losses that depend on no parameter."""
+    if not losses.requires_grad:
+        raise ValueError(
+            f"the loss depends on none of the {len(leaves)} parameters asked for (the first is "
+            f"'{next(iter(leaves))}'): they are unused, or the forward pass is without gradient"
+        )
+
+
 @contextmanager
 def double_backward() -> Iterator[None]:
     """Attention on the math kernel: fused kernels have no second derivative."""
