@@ -145,14 +145,6 @@ class Objective:
             yield losses, outputs, targets
             del losses, outputs  # with their graph, before the next one is built
 
-    @property
-    def count(self) -> int:
-        """Number of examples."""
-        count = sum(len(inputs) for inputs, _ in self.batches)
-        if not count:
-            raise ValueError(_NOTHING)
-        return count
-
     @torch.no_grad()
     def value(self, params: Params) -> Tensor:
         """Risk, a float64 scalar; sums are float64."""
