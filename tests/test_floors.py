@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "numerics": 0,
-    "result": 1,
+    "result": 0,
+    "journal": 1,
     "subject": 1,
     "analyzers": 2,
     "models": 2,

@@ -41,8 +41,8 @@ def stamp(result: Result, analyzer: str, settings: Mapping[str, Any], **facts: A
     facts = {"landscape": _version(), **facts}
     attrs = {
         "analyzer": analyzer,
-        "settings": json.dumps(dict(settings), sort_keys=True, default=_plain),
-        "facts": json.dumps(facts, sort_keys=True, default=_plain),
+        "settings": json.dumps(dict(settings), sort_keys=True, default=plain),
+        "facts": json.dumps(facts, sort_keys=True, default=plain),
     }
     return result.assign_attrs({**result.attrs, **attrs})
 
@@ -50,7 +50,7 @@ def stamp(result: Result, analyzer: str, settings: Mapping[str, Any], **facts: A
 def label(result: Result, *, model: str, family: str = "", data: str = "", **facts: Any) -> Result:
     """Name the network and the data of a result; further facts join ``attrs["facts"]``."""
     known = json.loads(result.attrs.get("facts", "{}"))
-    joined = json.dumps(known | facts, sort_keys=True, default=_plain)
+    joined = json.dumps(known | facts, sort_keys=True, default=plain)
     return result.assign_attrs(model=model, family=family, data=data, facts=joined)
 
 
@@ -190,8 +190,8 @@ def _listed(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def _plain(value: Any) -> Any:
-    """JSON for settings that are not JSON: a callable or class by its name, arrays as lists."""
+def plain(value: Any) -> Any:
+    """Make JSON of settings that are not: a callable or class by its name, arrays as lists."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if hasattr(value, "__qualname__"):

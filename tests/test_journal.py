@@ -1,0 +1,139 @@
+"""Pieces survive, are never mixed, and are shared by processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from landscape.journal import Journal
+
+ONE = {"weights": "a", "settings": "b"}
+
+
+def test_a_piece_is_made_once_and_comes_back_to_the_last_bit(tmp_path):
+    values = {
+        "x": np.random.default_rng(0).standard_normal((3, 2)),
+        "flag": np.array([True, False]),
+        "odd": np.array([np.nan, np.inf, -0.0], dtype=np.float32),
+        "count": np.array(7),
+    }
+    made = []
+
+    def make():
+        made.append(1)
+        return values
+
+    for _ in range(2):
+        got = Journal(tmp_path / "j", ONE).piece("first", make)
+        assert {k: v.tobytes() for k, v in got.items()} == {
+            k: v.tobytes() for k, v in values.items()
+        }
+        assert got["odd"].dtype == np.float32
+    assert len(made) == 1
+
+
+def test_without_a_place_nothing_is_kept():
+    book = Journal(None, ONE)
+    assert book.piece("x", lambda: {"a": np.zeros(1)})["a"] == 0
+    assert book.piece("x", lambda: {"a": np.ones(1)})["a"] == 1
+    assert [n for n, _ in book.pieces(["p", "q"], lambda n: {})] == ["p", "q"]
+    book.discard()
+
+
+@pytest.mark.parametrize("which", ["weights", "settings"])
+def test_a_journal_of_another_fingerprint_is_refused(tmp_path, which):
+    Journal(tmp_path / "j", ONE).piece("x", lambda: {})
+    with pytest.raises(ValueError, match=f"begun with other {which}; go on with those, or delete"):
+        Journal(tmp_path / "j", ONE | {which: "else"})
+
+
+def test_a_journal_of_other_code_is_refused(tmp_path):
+    Journal(tmp_path / "j", ONE).piece("x", lambda: {})
+    head = tmp_path / "j/journal.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"code": "older"}))
+    with pytest.raises(ValueError, match="begun with other code"):
+        Journal(tmp_path / "j", ONE)
+
+
+def test_a_folder_of_something_else_is_refused_and_kept(tmp_path):
+    (tmp_path / "photo.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is no journal"):
+        Journal(tmp_path, ONE)
+    (tmp_path / "journal.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        Journal(tmp_path, ONE)
+    assert (tmp_path / "photo.txt").read_text() == "mine"
+
+
+def test_a_damaged_piece_is_named_and_not_made_again(tmp_path):
+    book = Journal(tmp_path / "j", ONE)
+    book.piece("x", lambda: {"a": np.arange(100)})
+    file = tmp_path / "j/x.npz"
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"x\.npz is damaged .*; delete it"):
+        book.piece("x", lambda: {"a": np.zeros(1)})
+
+
+def test_an_interrupt_inside_a_piece_keeps_the_others(tmp_path):
+    def make(name):
+        if name == "c":
+            raise KeyboardInterrupt
+        return {"a": np.zeros(1)}
+
+    book = Journal(tmp_path / "j", ONE)
+    with pytest.raises(KeyboardInterrupt):
+        list(book.pieces("abcd", make))
+    assert [book.read(n) is not None for n in "abcd"] == [True, True, False, False]
+    again = []
+    list(Journal(tmp_path / "j", ONE).pieces("abcd", lambda n: again.append(n) or {}))
+    assert again == ["c", "d"]
+
+
+def test_discard_deletes_only_a_journal(tmp_path):
+    book = Journal(tmp_path / "j", ONE)
+    book.discard()
+    book.piece("x", lambda: {})
+    book.discard()
+    assert not (tmp_path / "j").exists()
+
+
+WORKER = """
+import os, sys, time
+import numpy as np
+from landscape.journal import Journal
+book = Journal(sys.argv[1], {"weights": "a", "settings": "b"})
+def make(name):
+    time.sleep(float(sys.argv[2]))
+    print(name, flush=True)
+    return {"who": np.array(os.getpid())}
+for _ in book.pieces([str(i) for i in range(12)], make, wait=0.01): pass
+print("end", flush=True)
+"""
+
+
+def worker(path, pause):
+    argv = [sys.executable, "-c", WORKER, str(path), str(pause)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_share_and_none_does_what_another_did(tmp_path):
+    both = [worker(tmp_path / "j", 0.05) for _ in range(3)]
+    said = [p.communicate(timeout=60)[0].split() for p in both]
+    assert all(words[-1] == "end" for words in said)
+    done = [word for words in said for word in words[:-1]]
+    assert sorted(done, key=int) == [str(i) for i in range(12)]
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    stuck = worker(tmp_path / "j", 30)
+    while not (tmp_path / "j/.lock").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    stuck.send_signal(signal.SIGKILL)
+    stuck.communicate()
+    said = worker(tmp_path / "j", 0).communicate(timeout=60)[0].split()
+    assert said[:12] == [str(i) for i in range(12)]
