@@ -1,5 +1,6 @@
 """No analyzer leaves a trace; each repeats bit for bit; each refuses bad input."""
 
+import inspect
 import random
 from pathlib import Path
 
@@ -123,3 +124,45 @@ def test_a_restless_network_is_refused(name, batches):
 
     with pytest.raises(ValueError, match="asked twice"):
         run(name, Noisy(), batches)
+
+
+LONG = [n for n in ANALYZERS if "journal" in inspect.signature(getattr(landscape, n)).parameters]
+
+
+def test_some_analyzers_keep_a_journal():
+    assert {"hessian"} <= set(LONG)
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(name, after, network, batches, tmp_path):
+    whole = result.save(run(name, network, batches), tmp_path / "whole.nc").read_bytes()
+
+    def stop(items, total, label):
+        for count, item in enumerate(items):
+            if count == after:
+                raise KeyboardInterrupt
+            yield item
+
+    place = tmp_path / "x.journal"
+    with pytest.raises(KeyboardInterrupt):
+        run(name, network, batches, journal=place, progress=stop)
+    times = {f: f.stat().st_mtime_ns for f in place.glob("*.npz")}
+    assert len(times) >= after
+    again = run(name, network, batches, journal=place)
+    assert result.save(again, tmp_path / "again.nc").read_bytes() == whole
+    assert {f: f.stat().st_mtime_ns for f in times} == times  # what was done was not done again
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_journal_of_something_else_is_refused(name, network, batches, tmp_path):
+    place = tmp_path / "x.journal"
+    run(name, network, batches, journal=place)
+    with pytest.raises(ValueError, match="begun with other settings"):
+        run(name, network, batches, journal=place, seed=1)
+    x, y = batches[0]
+    with pytest.raises(ValueError, match="begun with other batches"):
+        run(name, network, [(x + 1e-12, y), batches[1]], journal=place)
+    next(p for p in network.parameters() if p.ndim > 1).data.view(-1)[0] += 1e-9
+    with pytest.raises(ValueError, match="begun with other weights"):
+        run(name, network, batches, journal=place)

@@ -7,17 +7,21 @@ below is what all have in common.
 import functools
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from landscape.result import Result, stamp
+from landscape.journal import Journal
+from landscape.result import Result, plain, stamp
 from landscape.subject.batches import check, check_finite, check_repeatable
 from landscape.subject.guest import untouched
+from landscape.subject.objective import Batches
 
 T = TypeVar("T")
+_BESIDE = ("progress", "journal")  # settings that do not change the result
 #: ``progress(items, total, label)`` yields the items and may show how far it got
 Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]
 
@@ -31,7 +35,8 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap an analyzer: guest rights for the model, checked input, seeded draws, stamped result.
 
     The model is in eval mode inside. The keyword-only signature is the configuration; it is bound
-    and stored with the result.
+    and stored with the result, but for what cannot change it: ``progress``, and the ``journal`` of
+    a long one, which gets a path and is handed on opened.
     """
     signature = inspect.signature(function)
 
@@ -48,9 +53,19 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
             check(batches)
             check_repeatable(model, batches)
             torch.manual_seed(bound.arguments.get("seed", 0))
-            result = function(*bound.args, **bound.kwargs)
             digest = fingerprint(model)
-        settings = {k: v for k, v in bound.kwargs.items() if k != "progress"}
+            settings = {k: v for k, v in bound.kwargs.items() if k not in _BESIDE}
+            if "journal" in bound.arguments:
+                told = json.dumps(settings, sort_keys=True, default=plain).encode()
+                depends = {
+                    "analyzer": function.__name__,
+                    "weights": digest,
+                    "batches": contents(batches),
+                    "settings": hashlib.sha256(told).hexdigest(),
+                    "torch": torch.__version__,
+                }
+                bound.arguments["journal"] = Journal(bound.arguments["journal"], depends)
+            result = function(*bound.args, **bound.kwargs)
         result = stamp(
             result,
             function.__name__,
@@ -64,6 +79,17 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
         return result.assign_attrs(model=type(model).__name__, family="", data="")
 
     return wrapper
+
+
+def contents(batches: Batches) -> str:
+    """sha256 of dtypes, shapes and bytes of all inputs and targets."""
+    digest = hashlib.sha256()
+    for pair in batches:
+        for part in pair:
+            digest.update(f"{part.dtype}|{tuple(part.shape)}|".encode())
+            data = part.detach().cpu().contiguous().reshape(-1)
+            digest.update(data.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ from landscape.analyzers import Progress, _pyhessian, analyzer, silent
 from landscape.analyzers._bootstrap import negatives, positives
 from landscape.analyzers._curvature import checked, graph_bytes, objective, operator
 from landscape.analyzers._leading import leading
+from landscape.journal import Piece, Place, opened
 from landscape.numerics.lanczos import Eigenpairs
 from landscape.result import Result
 from landscape.subject.forward import Statistics
@@ -44,6 +45,7 @@ def hessian(
     vectors: bool = False,
     engine: Engine = "landscape",
     seed: int = 0,
+    journal: Place = None,
     progress: Progress = silent,
 ) -> Result:
     r"""Compute the Hessian eigenvalues of largest magnitude, per mini-batch and for all of them.
@@ -86,6 +88,9 @@ def hessian(
         any of the other settings.
     seed
         Of the start vectors and the bootstrap.
+    journal
+        A folder that keeps the spectrum of each mini-batch as it comes: a run that was stopped goes
+        on there, and several processes share one.
     progress
         Shows how far it got.
 
@@ -142,40 +147,47 @@ def hessian(
     if not 1 <= k <= size // (2 if ends else 1):
         raise ValueError(f"k must be between 1 and the {size} parameters, got {k}")
     trust = checked(risk, seed)
+    jobs = {f"batch-{i}": replace(risk, batches=[item]) for i, item in enumerate(items)}
+    last = "set" if whole and (len(items) > 1 or ends) else "batch-0"
+    if last == "set":
+        jobs[last] = risk
     if engine == "landscape":
         each = graph_bytes(risk)
 
-        def top(job: Objective, which: Literal["LM", "BE"] = "LM") -> tuple[Eigenpairs, Tensor]:
-            product, like = operator(job, each)
+        def top(name: str) -> Piece:
+            product, like = operator(jobs[name], each)
+            which: Literal["LM", "BE"] = "BE" if ends and name == last else "LM"
             limits: Any = {"tol": tol, "max_products": max_products, "seed": seed}
             found = leading(product, like, k=k, which=which, **limits)
-            return found, _gauss_newton(job, found, each) if parts else found.values
+            more = {}
+            if parts:
+                more["gauss_newton"] = _gauss_newton(jobs[name], found, each)
+            if vectors and name == last:
+                more["vectors"] = found.vectors
+            return _piece(found, more)
 
     elif engine == "pyhessian":
         _pyhessian.refuse(
             weight_decay=weight_decay, matrix=matrix, parameters=parameters, batchnorm=batchnorm
         )
 
-        def top(job: Objective, which: Literal["LM", "BE"] = "LM") -> tuple[Eigenpairs, Tensor]:
+        def top(name: str) -> Piece:
+            job = jobs[name]
             found = _pyhessian.eigenvalues(model, job.batches, loss, k, tol, max_products, seed)
-            return _unknown(*found), found[0]
+            return _piece(_unknown(*found), {})
 
     else:
         raise ValueError(f"engine is one of {', '.join(get_args(Engine))}, not {engine!r}")
 
-    jobs = [replace(risk, batches=[item]) for item in items]
-    whole_too = whole and (len(items) > 1 or ends)
-    every = jobs + ([risk] if whole_too else [])
-    rows = []
-    for index, job in enumerate(progress(every, len(every), "Hessian")):
-        rows.append(top(job, "BE" if ends and index == len(jobs) else "LM"))
-    total = rows.pop()[0] if whole_too else (rows[0][0] if whole else None)
+    found = dict(progress(opened(journal).pieces(jobs, top), len(jobs), "Hessian"))
+    total = found[last] if whole else None
+    rows = [found[f"batch-{i}"] for i in range(len(items))]
     about = f"the {k} of largest magnitude"
-    data = _each([found for found, _ in rows], [len(x) for x, _ in items], seed)
+    data = _each(rows, [len(x) for x, _ in items], seed)
     if parts:
         data["gauss_newton"] = (
             ("batch", "rank"),
-            np.stack([part.numpy() for _, part in rows]),
+            np.stack([row["gauss_newton"] for row in rows]),
             _label("share of the Gauss-Newton part in the eigenvalue, v'Gv"),
         )
     coords: dict[str, Any] = {
@@ -189,9 +201,8 @@ def hessian(
             coords["end"] = ("end", ["largest", "smallest"], _label("end of the spectrum"))
             data |= _ends(total, k)
         if vectors:
-            best = total.values.abs().argsort(descending=True, stable=True)[:k]
-            found = total.vectors[best].cpu().numpy()
-            data["set_vector"] = (("rank", "weight"), found, _label("unit eigenvector, whole set"))
+            rest = total["vectors"][_leading(total, k)]
+            data["set_vector"] = (("rank", "weight"), rest, _label("unit eigenvector, whole set"))
             shapes = {name: list(p.shape) for name, p in risk.parameters().items()}
             attrs["weights"] = json.dumps(list(shapes.items()))
     return xr.Dataset(data, coords).assign_attrs(attrs)
@@ -199,7 +210,7 @@ def hessian(
 
 def _gauss_newton(job: Objective, found: Eigenpairs, each: float) -> Tensor:
     product, _ = operator(replace(job, matrix="ggn"), each)
-    return torch.stack([v.double() @ product(v).double() for v in found.vectors]).cpu()
+    return torch.stack([v.double() @ product(v).double() for v in found.vectors])
 
 
 def _unknown(values: Tensor, products: int) -> Eigenpairs:
@@ -208,16 +219,26 @@ def _unknown(values: Tensor, products: int) -> Eigenpairs:
     return Eigenpairs(values, none, none, none, values.isnan(), products, none)
 
 
-def _each(rows: list[Eigenpairs], examples: list[int], seed: int) -> dict[str, Any]:
+def _piece(found: Eigenpairs, more: dict[str, Tensor]) -> Piece:
+    every = {
+        "values": found.values,
+        "residuals": found.residuals,
+        "converged": found.converged,
+        "products": torch.tensor(found.products),
+    }
+    return {name: value.cpu().numpy() for name, value in (every | more).items()}
+
+
+def _each(rows: list[Piece], examples: list[int], seed: int) -> dict[str, Any]:
     def stack(name: str) -> np.ndarray:
-        return np.stack([getattr(row, name).numpy() for row in rows])
+        return np.stack([row[name] for row in rows])
 
     values = stack("values")
     data: dict[str, Any] = {
         "eigenvalue": (("batch", "rank"), values, _label("Hessian eigenvalue")),
         "residual": (("batch", "rank"), stack("residuals"), _label("residual |Hv - λv|")),
         "converged": (("batch", "rank"), stack("converged"), _label("residual below tolerance")),
-        "products": ("batch", [r.products for r in rows], _label("Hessian-vector products")),
+        "products": ("batch", stack("products"), _label("Hessian-vector products")),
         "examples": ("batch", examples, _label("examples in the batch")),
     }
     shares: tuple[tuple[str, Callable, str], ...] = (
@@ -232,24 +253,26 @@ def _each(rows: list[Eigenpairs], examples: list[int], seed: int) -> dict[str, A
     return data
 
 
-def _whole(found: Eigenpairs, k: int) -> dict[str, Any]:
-    best = found.values.abs().argsort(descending=True, stable=True)[:k]
-    values, residuals = found.values[best].numpy(), found.residuals[best].numpy()
+def _leading(found: Piece, k: int) -> np.ndarray:
+    """Of one end or both, the ``k`` of largest magnitude."""
+    return np.argsort(-np.abs(found["values"]), kind="stable")[:k]
+
+
+def _whole(found: Piece, k: int) -> dict[str, Any]:
+    values, residuals, converged = (
+        found[name][_leading(found, k)] for name in ("values", "residuals", "converged")
+    )
     return {
         "set_eigenvalue": ("rank", values, _label("Hessian eigenvalue, whole set")),
         "set_residual": ("rank", residuals, _label("residual, whole set")),
-        "set_converged": (
-            "rank",
-            found.converged[best].numpy(),
-            _label("converged, whole set"),
-        ),
-        "set_products": ((), found.products, _label("Hessian-vector products, whole set")),
+        "set_converged": ("rank", converged, _label("converged, whole set")),
+        "set_products": ((), found["products"], _label("Hessian-vector products, whole set")),
     }
 
 
-def _ends(found: Eigenpairs, k: int) -> dict[str, Any]:
+def _ends(found: Piece, k: int) -> dict[str, Any]:
     dims = ("end", "rank")
-    parts = [x.reshape(2, k).numpy() for x in (found.values, found.residuals, found.converged)]
+    parts = [found[name].reshape(2, k) for name in ("values", "residuals", "converged")]
     return {
         "end_eigenvalue": (dims, parts[0], _label("Hessian eigenvalue at an end, whole set")),
         "end_residual": (dims, parts[1], _label("residual at an end, whole set")),
