@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -28,6 +28,8 @@ def measure(
     figure: bool,
     labels: bool = True,
     trust: bool = False,
+    decay_form: Literal["l2", "norms"] = "l2",
+    decayed: Literal["all", "matrices"] = "all",
     **settings: Any,
 ) -> Path | None:
     """Run an analyzer on every network, save each result when it is there, draw all.
@@ -42,6 +44,10 @@ def measure(
     import landscape
     from landscape.result import check_writable
 
+    if (decay_form, decayed) != ("l2", "all"):  # else the number alone says it
+        from landscape.subject.penalty import penalty
+
+        settings["weight_decay"] = penalty(settings["weight_decay"], decay_form, decayed)
     cases = [
         asking(
             landscape.prepare,

@@ -1,11 +1,12 @@
 """Options that several commands share.
 
-=========  =======================================================================
-`subject`  which networks, data and weights; how the data is cut into batches
-`output`   where results and figure go
-`result`   the file of a result, to be read
-`decay`    weight decay that belongs to the loss
-=========  =======================================================================
+==============  ==================================================================
+`subject`       which networks, data and weights; how the data is cut into batches
+`output`        where results and figure go
+`result`        the file of a result, to be read
+`weight_decay`  lambda of the L2 term of the loss
+`decay`         the same, of which form and on what
+==============  ==================================================================
 """
 
 from collections.abc import Callable
@@ -123,12 +124,31 @@ output = _all(
     click.option("--figure/--no-figure", default=True, help="Also draw the results."),
 )
 
-decay = click.option(
+weight_decay = click.option(
     "--weight-decay",
+    metavar="LAMBDA",
     type=float,
     default=0.0,
     show_default=True,
     help="Lambda of the L2 term of the loss, lambda / 2 * sum w^2.",
+)
+
+decay = _all(
+    weight_decay,
+    click.option(
+        "--decay-form",
+        type=click.Choice(["l2", "norms"]),
+        default="l2",
+        show_default=True,
+        help="That L2 term, or lambda * sum |W_k| of the tensors W_k, to replicate Park & Kim.",
+    ),
+    click.option(
+        "--decayed",
+        type=click.Choice(["all", "matrices"]),
+        default="all",
+        show_default=True,
+        help="Which parameters decay; matrices: no bias, no normalisation.",
+    ),
 )
 
 _MATRIX = click.option(

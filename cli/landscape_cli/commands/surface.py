@@ -24,7 +24,7 @@ from landscape_cli.measure import measure
     show_default=True,
     help="How far each way; 1 moves each filter by its own norm.",
 )
-@options.decay
+@options.weight_decay
 @options.output
 def command(**shared: Any) -> Any:
     """Compute the loss on a filter-normalised random plane through the weights.

@@ -1,13 +1,16 @@
 """Weight decay as typed terms of the loss, with value, gradient and curvature in closed form."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
+Form = Literal["l2", "norms"]
+Decayed = Literal["all", "matrices"]
 
 
 def _all(name: str, value: Tensor) -> bool:
@@ -42,12 +45,20 @@ class L2:
     Examples
     --------
     >>> w = {"w": torch.tensor([3.0, 4.0])}
+    >>> L2(0.1, matrices)
+    L2(0.1, matrices)
     >>> L2(0.1).value(w).item(), L2(0.1).hvp(w, {"w": torch.ones(2)})["w"]
     (1.25, tensor([0.1000, 0.1000]))
     """
 
     coefficient: float
     decayed: Callable[[str, Tensor], bool] = _all
+
+    def __post_init__(self) -> None:
+        _check(self.coefficient)
+
+    def __repr__(self) -> str:
+        return _told(self)
 
     def value(self, params: Params) -> Tensor:
         """Half the coefficient times the sum of squares, summed in float64."""
@@ -82,6 +93,12 @@ class NormSum:
     coefficient: float
     decayed: Callable[[str, Tensor], bool] = _all
 
+    def __post_init__(self) -> None:
+        _check(self.coefficient)
+
+    def __repr__(self) -> str:
+        return _told(self)
+
     def value(self, params: Params) -> Tensor:
         """Coefficient times the sum of norms, in float64."""
         norms = [_norm(p) for n, p in params.items() if self.decayed(n, p)]
@@ -107,6 +124,52 @@ class NormSum:
             along = (p.double() * v.double()).sum() / size**2
             out[name] = ((v.double() - p.double() * along) * (self.coefficient / size)).to(v)
         return out
+
+
+def penalty(coefficient: float, form: Form = "l2", decayed: Decayed = "all") -> L2 | NormSum:
+    """Make a penalty by name.
+
+    Parameters
+    ----------
+    coefficient
+        ``lambda``; positive, as a form of nothing would have no effect.
+    form
+        ``"l2"``, `L2`, or ``"norms"``, `NormSum`.
+    decayed
+        ``"all"`` trainable parameters, or `matrices` only.
+
+    Raises
+    ------
+    ValueError
+        Names the choices.
+
+    Examples
+    --------
+    >>> penalty(0.05, "norms", "matrices")
+    NormSum(0.05, matrices)
+    """
+    for name, value, kind in (("form", form, Form), ("decayed", decayed, Decayed)):
+        if value not in get_args(kind):
+            raise ValueError(f"{name} is one of {', '.join(get_args(kind))}, not {value!r}")
+    if not coefficient:
+        raise ValueError(
+            f"weight decay is {coefficient:g}, so its form ({form} on {decayed}) has no effect; "
+            "give a positive weight decay"
+        )
+    mask = matrices if decayed == "matrices" else _all
+    return L2(coefficient, mask) if form == "l2" else NormSum(coefficient, mask)
+
+
+def _check(coefficient: float) -> None:
+    if not 0 <= coefficient < math.inf:
+        raise ValueError(f"weight decay must be 0 or a positive number, got {coefficient:g}")
+
+
+def _told(term: L2 | NormSum) -> str:
+    """Name a term as settings store it: the same text in every run, no address in memory."""
+    mask: Any = term.decayed
+    on = getattr(mask, "__name__", type(mask).__name__).lstrip("_")
+    return f"{type(term).__name__}({term.coefficient:g}, {on})"
 
 
 def _norm(value: Tensor) -> Tensor:
