@@ -1,43 +1,70 @@
 """What decides the answer, in one line under a figure of second-order results."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from landscape.plots import style
 from landscape.result import Result
+
+_ZOO = re.compile(r".+@.+?-(weak-)?seed(\d+)(?:-(initial|warmup))?\.safetensors")
+_STAGES = {"initial": "initial weights", "warmup": "warm-up weights", None: "final weights"}
+_TERMS = {"L2": "L2", "NormSum": "Σ‖W‖"}
+_ON = {"all": "all weights"}
 
 
 def conditions(result: Result) -> str:
-    """Loss, augmentation, BatchNorm, batch size, parameters and checkpoint, as far as stored.
+    """Loss, augmentation, BatchNorm, images, parameters and checkpoint, as far as stored.
 
     Examples
     --------
     >>> settings = {"weight_decay": 0.05, "batchnorm": "eval", "matrix": "hessian"}
-    >>> facts = {"augment": "deit", "batch_size": 16, "weights": "vit_s@cifar10-seed1-warmup.x"}
+    >>> facts = {"augment": "deit", "batch_size": 16, "weights": "a@b-seed1-warmup.safetensors"}
     >>> import xarray as xr
     >>> attrs = {"settings": json.dumps(settings), "facts": json.dumps(facts)}
-    >>> conditions(xr.Dataset(attrs=attrs))
-    'NLL + L2 (λ = 0.05) · deit augmentation · BatchNorm eval · batch 16 · warm-up weights'
+    >>> told = conditions(xr.Dataset(attrs=attrs)).split(" · ")
+    >>> told[:3]
+    ['NLL + L2 (λ = 0.05 on all weights)', 'deit augmentation', 'BatchNorm eval']
+    >>> told[3:]
+    ['batch 16', 'warm-up weights (seed 1)']
     """
-    settings = json.loads(result.attrs.get("settings", "{}"))
-    facts = json.loads(result.attrs.get("facts", "{}"))
-    told = [_matrix(settings) + _loss(settings)]
-    if "augment" in facts:
-        told.append({"none": "clean"}.get(facts["augment"], f"{facts['augment']} augmentation"))
-    if "batchnorm" in settings:
-        told.append(f"BatchNorm {settings['batchnorm']}")
-    if "batch_size" in facts and "sizes" not in settings:  # sizes are on an axis then
-        told.append(f"batch {facts['batch_size']}")
-    if settings.get("parameters"):
-        told.append(f"parameters {settings['parameters']}")
-    told.append(_stage(str(facts.get("weights", ""))))
-    return " · ".join(filter(None, told))
+    return " · ".join(filter(None, _known(result).values()))
 
 
 def common(results: Sequence[Result]) -> str:
-    """Conditions that all results share, or an empty line: then no one line is true of all."""
-    found = {conditions(result) for result in results}
-    return found.pop() if len(found) == 1 else ""
+    """Conditions of all results; where they differ, each with the networks of which it is true."""
+    names = style.names(results)
+    rows = [_known(result) for result in results]
+    told = []
+    for key in dict.fromkeys(key for row in rows for key in row):
+        where: dict[str, list[str]] = {}
+        for name, row in zip(names, rows, strict=True):
+            where.setdefault(row.get(key, ""), []).append(name)
+        if len(where) == 1:
+            told += where
+        else:
+            parts = [f"{text or f'{key} unknown'} ({', '.join(of)})" for text, of in where.items()]
+            told.append(" / ".join(parts))
+    return " · ".join(filter(None, told))
+
+
+def _known(result: Result) -> dict[str, str]:
+    settings = json.loads(result.attrs.get("settings", "{}"))
+    facts = json.loads(result.attrs.get("facts", "{}"))
+    told = {"loss": _matrix(settings) + _loss(settings)}
+    if "augment" in facts:
+        kind = facts["augment"]
+        told["augmentation"] = "clean" if kind == "none" else f"{kind} augmentation"
+    if "batchnorm" in settings:
+        told["BatchNorm"] = f"BatchNorm {settings['batchnorm']}"
+    told["images"] = _images(facts)
+    if "sizes" not in settings:  # they are on an axis then
+        told["batch"] = _batch(facts)
+    if "parameters" in settings:
+        told["parameters"] = f"parameters {settings['parameters'] or 'all'}"
+    told["weights"] = _weights(str(facts.get("weights", "")))
+    return told
 
 
 def _matrix(settings: dict[str, Any]) -> str:
@@ -47,13 +74,38 @@ def _matrix(settings: dict[str, Any]) -> str:
 def _loss(settings: dict[str, Any]) -> str:
     decay = settings.get("weight_decay")
     name = str(settings.get("loss", "cross_entropy")).rpartition(".")[2]
-    loss = "NLL" if name == "cross_entropy" else name
-    if not decay:
-        return loss
-    return f"{loss} + L2 (λ = {decay:g})" if isinstance(decay, int | float) else f"{loss} + {decay}"
+    terms = decay if isinstance(decay, list) else [decay] if decay else []
+    return " + ".join(["NLL" if name == "cross_entropy" else name, *map(_term, terms)])
 
 
-def _stage(weights: str) -> str:
-    stem = weights.partition(".")[0]
-    names = {"initial": "initial weights", "warmup": "warm-up weights", "random": "untrained"}
-    return names.get(stem.rpartition("-")[2], "")
+def _term(penalty: float | str) -> str:
+    """Read a number, which is L2 on all, or ``FORM(LAMBDA, WHAT)``."""
+    text = penalty if isinstance(penalty, str) else f"L2({penalty:g}, all)"
+    found = re.fullmatch(r"(\w+)\(([^,()]+), ([^,()]+)\)", text)
+    if not found or found[1] not in _TERMS:
+        return text
+    return f"{_TERMS[found[1]]} (λ = {found[2]} on {_ON.get(found[3], found[3])})"
+
+
+def _images(facts: dict[str, Any]) -> str:
+    count = facts.get("examples")
+    return f"{count} {facts['split']} images" if count and "split" in facts else ""
+
+
+def _batch(facts: dict[str, Any]) -> str:
+    """Of how many: no more than there are."""
+    size = facts.get("batch_size")
+    return f"batch {min(size, facts.get('examples', size))}" if size else ""
+
+
+def _weights(file: str) -> str:
+    """Which checkpoint of the zoo, or which other weights."""
+    if not file:
+        return ""
+    named = {"random": "random weights (untrained)", "published": "published weights"}
+    found = _ZOO.fullmatch(file)
+    if not found:
+        return named.get(file, f"weights {file}")
+    weak, seed, stage = found.groups()
+    told = ["weak recipe"] * bool(weak) + [f"seed {seed}"] * (seed != "0")
+    return _STAGES[stage] + (f" ({', '.join(told)})" if told else "")
