@@ -15,14 +15,13 @@ from landscape.analyzers._curvature import checked, objective, operator
 from landscape.analyzers._extrapolation import Mean, extrapolate, weights
 from landscape.analyzers._leading import leading
 from landscape.analyzers._nested import Nested, join, nest
+from landscape.journal import Piece, Place, opened
 from landscape.result import Result
 from landscape.subject.forward import Statistics
 from landscape.subject.loss import Loss, cross_entropy
 from landscape.subject.objective import Batches, Objective
 from landscape.subject.penalty import Penalty
 from landscape.subject.products import Matrix
-
-Found = dict[str, Any]  # of one batch
 
 
 @analyzer
@@ -40,6 +39,7 @@ def batchsize(
     tol: float = 1e-3,
     max_products: int = 200,
     seed: int = 0,
+    journal: Place = None,
     progress: Progress = silent,
 ) -> Result:
     r"""Extrapolate the largest Hessian eigenvalues in 1 / batch size.
@@ -73,6 +73,8 @@ def batchsize(
         As in `landscape.hessian`.
     seed
         Of the shuffle and of the start vectors.
+    journal
+        A folder that keeps finished mini-batches: a run that was stopped goes on there.
     progress
         Shows how far it got.
 
@@ -122,8 +124,13 @@ def batchsize(
 
     trust = checked(risk(cut.order[: cut.sizes[-1]]), seed)
     jobs = [*(images for part in cut.parts for images in part.flatten(0, 1)), cut.order]
-    steps = progress(jobs, len(jobs), "batches")
-    *found, whole = [_largest(risk(job), k, tol, max_products, seed) for job in steps]
+    named = {f"batch-{index}": job for index, job in enumerate(jobs)}
+
+    def largest(name: str) -> Piece:
+        return _largest(risk(named[name]), k, tol, max_products, seed)
+
+    done = dict(progress(opened(journal).pieces(named, largest), len(named), "batches"))
+    *found, whole = [done[name] for name in named]
     queue, inverse = iter(found), np.linspace(0, 1 / cut.sizes[0], 41)
     rows = [list(islice(queue, count)) for count in cut.counts]
     data = _measured(rows, k) | _fitted(rows, cut, inverse)
@@ -160,7 +167,7 @@ _COEFFICIENTS = {
 _NEGATIVE = "share of negatives among the eigenvalues of largest magnitude"
 
 
-def _largest(risk: Objective, k: int, tol: float, max_products: int, seed: int) -> Found:
+def _largest(risk: Objective, k: int, tol: float, max_products: int, seed: int) -> Piece:
     """Compute the ``k`` largest by value, and the share of negatives of the largest magnitude."""
     product, like = operator(risk)
     if not 1 <= k <= like.numel():
@@ -177,12 +184,12 @@ def _largest(risk: Objective, k: int, tol: float, max_products: int, seed: int) 
         "residual": found.residuals.numpy(),
         "converged": found.converged.numpy(),
         "error": found.errors.numpy() + rounding,
-        "negative": negative,
-        "products": products,
+        "negative": np.array(negative),
+        "products": np.array(products),
     }
 
 
-def _measured(rows: list[list[Found]], k: int) -> dict[str, Any]:
+def _measured(rows: list[list[Piece]], k: int) -> dict[str, Any]:
     """Lay out the values of all batches by size."""
     data: dict[str, Any] = {}
     most = max(len(row) for row in rows)
@@ -203,12 +210,12 @@ def _measured(rows: list[list[Found]], k: int) -> dict[str, Any]:
     return data | {"products": ("size", total, _label("matrix-vector products"))}
 
 
-def _mean(row: list[Found], name: str) -> tuple[Any, Any]:
+def _mean(row: list[Piece], name: str) -> tuple[Any, Any]:
     values = np.array([one[name] for one in row])
     return values.mean(0), values.std(0, ddof=1) / len(values) ** 0.5
 
 
-def _fitted(rows: list[list[Found]], cut: Nested, inverse: np.ndarray) -> dict[str, Any]:
+def _fitted(rows: list[list[Piece]], cut: Nested, inverse: np.ndarray) -> dict[str, Any]:
     """Fit a line to each rank."""
     sizes, counts = np.array(cut.sizes, dtype=float), np.array(cut.counts)
     at = np.r_[1 / len(cut.order), inverse]

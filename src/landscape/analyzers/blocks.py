@@ -1,7 +1,7 @@
 """Spectra of the diagonal blocks of the Hessian: which part of a network makes the curvature."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from landscape.analyzers import Progress, analyzer, silent
 from landscape.analyzers._curvature import checked, objective, operator
 from landscape.analyzers._groups import depths, groups
 from landscape.analyzers._leading import leading
-from landscape.numerics.lanczos import Eigenpairs
-from landscape.numerics.traces import Traces, xtrace
+from landscape.journal import Piece, Place, opened
+from landscape.numerics.traces import xtrace
 from landscape.result import Result
 from landscape.subject.forward import Statistics
 from landscape.subject.loss import Loss, cross_entropy
@@ -37,6 +37,7 @@ def blocks(
     tol: float = 1e-3,
     max_products: int = 200,
     seed: int = 0,
+    journal: Place = None,
     progress: Progress = silent,
 ) -> Result:
     r"""Compute the leading eigenvalues and the trace of each diagonal block of the Hessian.
@@ -67,6 +68,8 @@ def blocks(
         As in `landscape.hessian`.
     seed
         Of the start vectors and the probes.
+    journal
+        A folder that keeps finished blocks: a run that was stopped goes on there.
     progress
         Shows how far it got.
 
@@ -109,10 +112,15 @@ def blocks(
     names = sorted(found, key=place.__getitem__)
     trust = checked(risk, seed)
     parts = [replace(risk, names=found[name]) for name in names]
-    rows = []
-    for index, part in enumerate(progress([*parts, risk], len(parts) + 1, "blocks")):
+    jobs = {f"block-{index}": (index, part) for index, part in enumerate([*parts, risk])}
+
+    def spectrum(name: str) -> Piece:
+        index, part = jobs[name]
         # seeds apart, as probes of one seed begin with the same numbers
-        rows.append(_spectrum(part, k, probes, tol, max_products, seed * 1009 + index))
+        return _spectrum(part, k, probes, tol, max_products, seed * 1009 + index)
+
+    done = dict(progress(opened(journal).pieces(jobs, spectrum), len(jobs), "blocks"))
+    rows = [done[name] for name in jobs]
     blocks_ = xr.Dataset(_variables(rows[:-1], k, ("block",)))
     whole = xr.Dataset(_variables(rows[-1:], k, ("block",))).isel(block=0)
     whole = whole.rename({name: f"network_{name}" for name in whole.data_vars})
@@ -127,33 +135,35 @@ def blocks(
     return result.assign_attrs(selfcheck=json.dumps(trust, sort_keys=True))
 
 
-@dataclass(frozen=True)
-class _Spectrum:
-    """What is measured of one matrix."""
-
-    top: Eigenpairs
-    traces: Traces
-    size: int
-
-
 def _spectrum(
     risk: Objective, k: int, probes: int, tol: float, max_products: int, seed: int
-) -> _Spectrum:
+) -> Piece:
+    """Measure one matrix."""
     product, like = operator(risk)
     size = like.numel()
     top = leading(product, like, k=k, tol=tol, max_products=max_products, seed=seed)
     traces = xtrace(
         product, size, products=2 * probes, seed=seed, dtype=like.dtype, device=like.device
     )
-    return _Spectrum(top, traces, size)
+    found = {
+        "values": top.values.numpy(),
+        "residuals": top.residuals.numpy(),
+        "converged": top.converged.numpy(),
+        "size": np.array(size),
+        "products": np.array(top.products + traces.products),
+    }
+    for name in ("trace", "frobenius"):
+        mean = getattr(traces, name)
+        found[name] = np.array([float(mean.value), float(mean.error)])
+    return found
 
 
-def _variables(rows: list[_Spectrum], k: int, dims: tuple[str]) -> dict[str, Any]:
+def _variables(rows: list[Piece], k: int, dims: tuple[str]) -> dict[str, Any]:
     def table(name: str, empty: float | bool) -> np.ndarray:
-        parts = [getattr(row.top, name).numpy() for row in rows]
+        parts = [row[name] for row in rows]
         return np.stack([np.r_[p, np.full(k - len(p), empty, p.dtype)] for p in parts])
 
-    sizes = np.array([row.size for row in rows])
+    sizes = np.array([row["size"] for row in rows])
     data: dict[str, Any] = {
         "eigenvalue": ((*dims, "rank"), table("values", np.nan), _label("Hessian eigenvalue")),
         "residual": ((*dims, "rank"), table("residuals", np.nan), _label("residual |Hv - λv|")),
@@ -165,15 +175,12 @@ def _variables(rows: list[_Spectrum], k: int, dims: tuple[str]) -> dict[str, Any
         "parameters": (dims, sizes, _label("trainable parameters")),
         "products": (
             dims,
-            [row.top.products + row.traces.products for row in rows],
+            np.array([row["products"] for row in rows]),
             _label("matrix-vector products"),
         ),
     }
     for name, about in (("trace", "trace"), ("frobenius", "sum of squared eigenvalues")):
-        values, errors = (
-            np.array([float(getattr(getattr(row.traces, name), part)) for row in rows])
-            for part in ("value", "error")
-        )
+        values, errors = np.stack([row[name] for row in rows]).T
         # one probe for one parameter is exact, and has no spread
         errors = np.where(sizes == 1, 0.0, errors)
         data |= _pair(name, dims, values, errors, about)
