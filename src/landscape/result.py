@@ -7,6 +7,7 @@ Every variable has ``long_name`` and ``units``.
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -194,6 +195,10 @@ def plain(value: Any) -> Any:
     """Make JSON of settings that are not: a callable or class by its name, arrays as lists."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if hasattr(value, "detach"):  # a tensor is too long to be told, but must not be mistaken
+        array = np.ascontiguousarray(value.detach().cpu().numpy())
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        return f"{array.dtype}{list(array.shape)} {digest[:16]}"
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return repr(value)

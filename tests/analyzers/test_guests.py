@@ -17,7 +17,7 @@ FOLDER = Path(landscape.__file__).parent / "analyzers"
 ANALYZERS = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
 SMALL = {
     "hessian": {"k": 2},
-    "surface": {"points": 3},
+    "surface": {"points": 5},
     "density": {"probes": 2, "steps": 10},
     "blocks": {"k": 1, "probes": 2},
     "batchsize": {"k": 1},

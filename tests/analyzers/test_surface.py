@@ -104,7 +104,7 @@ def test_soft_targets_and_saturation():
     params = Objective(net, []).parameters()
     d1, d2 = (random_direction(params, filter_axes(net), i)["1.weight"].double() for i in (0, 1))
     cosine = (d1 * d2).sum() / (d1.norm() * d2.norm())
-    assert result.attrs["cosine"] == pytest.approx(cosine.item(), rel=1e-6)
+    assert result.cosine.item() == pytest.approx(cosine.item(), rel=1e-6)
 
 
 def test_overflow_stays_infinite():

@@ -1,21 +1,34 @@
 """Slices of the loss surface."""
 
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, get_args
+
 import numpy as np
-import torch
 import xarray as xr
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from landscape.analyzers import Progress, analyzer, silent
+from landscape.analyzers._policy import policy
+from landscape.analyzers._sampling import Interpolated, Steps, adapt, grid
+from landscape.journal import Journal, Piece, Place, opened
 from landscape.result import Result
 from landscape.subject.filters import filter_axes, random_direction
-from landscape.subject.objective import (
-    Batches,
-    Loss,
-    Objective,
-    cross_entropy,
-    ravel,
-    unravel,
-)
+from landscape.subject.loss import Loss, cross_entropy
+from landscape.subject.objective import Batches, Objective
+from landscape.subject.penalty import NormSum, Params, Penalty
+from landscape.subject.plane import Gauge, Plane
+
+Mode = Literal["exact", "adaptive"]
+_AXES = ("alpha", "beta")
+_TILE = 8  # points a piece of the journal
+_MEASURED = {
+    "nll": ("negative log-likelihood", "nats"),
+    "nll_se": ("standard error of the negative log-likelihood", "nats"),
+    "accuracy": ("accuracy", "1"),
+}
 
 
 @analyzer
@@ -23,50 +36,85 @@ def surface(
     model: nn.Module,
     batches: Batches,
     *,
-    points: int | tuple[int, int] = 11,
-    span: float = 1.0,
+    points: int | tuple[int, ...] = 11,
+    span: float | tuple[float, float] = 1.0,
+    dims: int = 2,
+    directions: str | Sequence[Params] = "filter",
+    ignore: str | None = None,
+    planes: int = 1,
+    mode: Mode = "exact",
+    tol: float | None = None,
+    batchnorm: str = "frozen",
     loss: Loss = cross_entropy,
-    weight_decay: float = 0.0,
+    weight_decay: float | Penalty = 0.0,
     seed: int = 0,
+    journal: Place = None,
     progress: Progress = silent,
 ) -> Result:
-    r"""Compute the loss on a random plane through the weights, filter by filter.
+    r"""Compute the loss on lines or planes through the weights.
 
-    ``w(alpha, beta) = w + alpha d1 + beta d2`` with two Gaussian directions whose filters have the
-    norm of the network's filters (Li et al. 2018). Vectors (biases, normalisation) and position
-    tables stay fixed; BatchNorm statistics are frozen. All points see the same batches, so the
-    surface has no sampling noise from point to point; its standard error is that of the sample.
-    NLL and L2 are different things and are kept apart.
+    ``w(alpha, beta) = w + alpha d1 + beta d2``. All points see the same batches, so the surface has
+    no sampling noise from point to point; its standard error is that of the sample. NLL and the
+    norms of the weights are different things and are kept apart.
 
     Parameters
     ----------
     model
         Any classifier.
     batches
-        Re-iterable ``(inputs, targets)``; frozen.
+        Re-iterable ``(inputs, targets)``; frozen, read once.
     points
         Grid points along each direction, or along (alpha, beta). Odd, to hit the centre.
     span
-        The grid is ``linspace(-span, span, points)``; 1 moves each filter by its own norm.
+        The grid runs from ``-span`` to ``span``, or from the first to the second number. For random
+        filters 1 moves each filter by its own norm.
+    dims
+        1 for a line, 2 for a plane.
+    directions
+        Gaussian ones, scaled: ``"filter"``, each filter to the norm of the network's (Li et al.
+        2018); biases, normalisation and position tables stay fixed. Or one direction, or two, each
+        a tensor for every name that it moves.
+    ignore
+        Random directions also leave alone the parameters whose names match this expression.
+    planes
+        So many, each with directions of its own, to see what depends on their choice.
+    mode
+        ``"exact"`` evaluates every point. ``"adaptive"`` evaluates Chebyshev-Lobatto nodes, refines
+        until the estimated error is below ``tol``, interpolates the NLL alone, and tells the
+        estimate (``bound``) and what it finds at grid points that it held out (``audit_...``).
+    tol
+        Of the adaptive mode, nats; half the smallest standard error at a node unless given.
+    batchnorm
+        ``"frozen"``, running statistics as they are; ``"batch"``, those of each batch; or
+        ``"recal:M"``, measured anew at each point on the first M examples.
     loss
         ``(outputs, targets)`` to one number per example.
     weight_decay
-        Only stored, so that a plot can add ``weight_decay * l2``.
+        Only stored, so that a plot can add it; ``landscape.L2`` or ``landscape.NormSum`` with a
+        mask say also which parameters ``l2`` and ``norms`` are of.
     seed
         Of the directions: each tensor's is drawn from the seed and its name.
+    journal
+        A folder that keeps finished points: a run that was stopped goes on there, and several
+        processes share one.
     progress
         Shows how far it got.
 
     Returns
     -------
     xarray.Dataset
-        Over ``alpha``, ``beta``: ``nll`` (mean, nats), ``nll_se`` (standard error over examples),
-        ``accuracy`` (share; of the largest target where targets are soft) and ``l2`` (half the sum
-        of squares of all trainable parameters, exact in closed form); what is not finite stays so.
+        Over ``alpha`` and, on a plane, ``beta``; for several ``plane``, too: ``nll`` (mean, nats),
+        ``nll_se`` (standard error over examples), ``accuracy`` (share; of the largest target where
+        targets are soft), ``l2`` (half the sum of squares of the decayed parameters) and ``norms``
+        (the sum of their tensors' norms), both exact in closed form; what is not finite stays so.
+        ``cosine`` of the two directions. In adaptive mode ``nll`` is interpolated and ``nll_se``
+        and ``accuracy`` are those of ``node``; there is also ``slope`` over ``direction`` and
+        ``curvature`` over ``direction``, ``other`` at the centre, which is ``d' H d``.
 
     References
     ----------
-    Li et al. (2018), "Visualizing the Loss Landscape of Neural Nets", section 4.
+    Li et al. (2018), "Visualizing the Loss Landscape of Neural Nets", section 4. Trefethen (2013),
+    "Approximation Theory and Approximation Practice".
 
     Examples
     --------
@@ -79,64 +127,156 @@ def surface(
     >>> landscape.surface(net, data, points=3).nll.values.round(4)[0]
     array([0.6931, 0.6931, 0.6931])
     """
-    counts = (points, points) if isinstance(points, int) else points
-    if min(counts) < 1 or not span > 0:
-        raise ValueError(f"points must be at least 1 and span positive, got {points} and {span}")
-    objective = Objective(model, batches, loss)
-    params = objective.parameters()
-    axes = filter_axes(model)
-    first, second = (random_direction(params, axes, 2 * seed + i) for i in (0, 1))
-    origin, d1, d2 = ravel(params), ravel(first), ravel(second)
-    alpha, beta = (_axis(span, n) for n in counts)
-    measured = np.empty((4, *counts))
-    gram = _gram(origin, d1, d2)
-    moving = torch.empty_like(origin)
-    grid = [(i, j) for i in range(counts[0]) for j in range(counts[1])]
-    for i, j in progress(grid, len(grid), "Surface"):
-        torch.add(origin, d1, alpha=alpha[i], out=moving)
-        moving.add_(d2, alpha=beta[j])
-        measured[:3, i, j] = _point(objective, unravel(moving, params))
-        step = np.array([1.0, alpha[i], beta[j]])
-        measured[3, i, j] = 0.5 * step @ gram @ step
-    names = {
-        "nll": ("negative log-likelihood", "nats"),
-        "nll_se": ("standard error of the negative log-likelihood", "nats"),
-        "accuracy": ("accuracy", "1"),
-        "l2": ("half squared norm of the weights", "1"),
-    }
-    data = {
-        name: (("alpha", "beta"), values, {"long_name": text, "units": units})
-        for (name, (text, units)), values in zip(names.items(), measured, strict=True)
-    }
+    own = Objective(model, batches, loss).parameters()
+    slices = _slices(model, own, directions, ignore, dims, planes, seed)
+    axes = _grid(points, span, len(slices[0].directions))
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
+    if tol is not None and not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    statistics, few = policy(batchnorm)
+    gauge = Gauge(model, batches, loss, statistics, few)
+    book = opened(journal)
     coords = {
-        name: (name, values, {"long_name": text, "units": "filter norms"})
-        for name, values, text in (("alpha", alpha, "α"), ("beta", beta, "β"))
+        name: (name, values, {"long_name": letter, "units": _unit(directions)})
+        for name, values, letter in zip(_AXES, axes, "αβ", strict=False)
     }
-    result = xr.Dataset(data, coords)
-    scale = (gram[1, 1] * gram[2, 2]) ** 0.5
-    result.attrs["cosine"] = float(gram[1, 2] / scale) if scale else float("nan")
-    return result
+    found = []
+    for number, plane in enumerate(slices):
+        at = f"Surface {number + 1} of {planes}" if planes > 1 else "Surface"
+        evaluate = partial(_evaluate, gauge, plane, book, progress, at, number)
+        if mode == "exact":
+            rows = evaluate("grid", grid(axes)).T.reshape(3, *map(len, axes))
+            data = _variables(_MEASURED, rows, tuple(coords))
+        else:
+            data = _adaptive(adapt(evaluate, axes, tol, seed), tuple(coords))
+        data |= _norms(plane, axes, weight_decay)
+        data["cosine"] = ((), plane.cosine(), _label("cosine of the two directions"))
+        found.append(xr.Dataset(data, coords))
+    if planes == 1:
+        result = found[0]
+    else:
+        numbers = xr.DataArray(np.arange(planes), dims="plane", attrs=_label("plane"), name="plane")
+        result = xr.concat(found, numbers, join="outer", data_vars="all")
+    form = "norms" if isinstance(weight_decay, NormSum) else "l2"
+    amount = getattr(weight_decay, "coefficient", weight_decay)
+    return result.assign_attrs(
+        decay=json.dumps({"form": form, "coefficient": amount}, sort_keys=True),
+        interpolated=int(mode == "adaptive"),
+    )
 
 
-def _axis(span: float, count: int) -> np.ndarray:
-    """Symmetric grid whose middle point is exactly 0 when the count is odd."""
-    return np.zeros(1) if count == 1 else span * (2 * np.arange(count) / (count - 1) - 1)
+def _slices(
+    model: nn.Module,
+    own: Params,
+    directions: str | Sequence[Params],
+    ignore: str | None,
+    dims: int,
+    planes: int,
+    seed: int,
+) -> list[Plane]:
+    """Planes (or lines) with their directions."""
+    if dims not in (1, 2) or planes < 1:
+        raise ValueError(f"dims is 1 or 2 and planes at least 1, not {dims} and {planes}")
+    if not isinstance(directions, str):
+        if planes > 1 or ignore:
+            raise ValueError("planes and ignore are for random directions, not for given ones")
+        return [Plane(own, tuple(directions))]
+    axes = filter_axes(model)
+    return [
+        Plane(
+            own,
+            tuple(random_direction(own, axes, 2 * seed + i + 1009 * n) for i in range(dims)),
+        )
+        for n in range(planes)
+    ]
 
 
-def _gram(*vectors: Tensor) -> np.ndarray:
-    """Inner products in float64: ``|w + a d1 + b d2|^2`` is a quadratic form in (1, a, b)."""
-    wide = [v.double() for v in vectors]
-    return np.array([[float(a @ b) for b in wide] for a in wide])
+def _unit(directions: str | Sequence[Params]) -> str:
+    return f"{directions} norms" if directions in ("filter", "layer") else "1"
 
 
-@torch.no_grad()
-def _point(objective: Objective, params: dict[str, Tensor]) -> tuple[float, float, float]:
-    """Mean, standard error and accuracy over all examples; sums in float64."""
-    losses, hits = [], 0
-    for loss, outputs, targets in objective.examples(params):
-        losses.append(loss.double().cpu())
-        labels = targets if targets.ndim == 1 else targets.argmax(1)
-        hits += int((outputs.argmax(1) == labels).sum()) if outputs.ndim == 2 else 0
-    every = torch.cat(losses)
-    error = every.std() / len(every) ** 0.5 if len(every) > 1 else torch.tensor(torch.nan)
-    return float(every.mean()), float(error), hits / len(every)
+def _grid(
+    points: int | tuple[int, ...], span: float | tuple[float, float], dims: int
+) -> list[NDArray[np.float64]]:
+    counts = (points,) * dims if isinstance(points, int) else tuple(points)
+    low, high = (-span, span) if isinstance(span, int | float) else span
+    if len(counts) != dims or min(counts) < 1 or not -np.inf < low < high < np.inf:
+        raise ValueError(
+            f"points must be at least 1 along each of {dims} directions and span a positive number "
+            f"or an interval, got {points} and {span}"
+        )
+    return [_axis(low, high, n) for n in counts]
+
+
+def _axis(low: float, high: float, count: int) -> NDArray[np.float64]:
+    """Even steps; if symmetric, the middle point of an odd number is exactly 0."""
+    if low == -high:
+        return np.zeros(1) if count == 1 else high * (2 * np.arange(count) / (count - 1) - 1)
+    return np.linspace(low, high, count)
+
+
+def _evaluate(
+    gauge: Gauge,
+    plane: Plane,
+    book: Journal,
+    progress: Progress,
+    label: str,
+    number: int,
+    name: str,
+    steps: Steps,
+) -> NDArray[np.float64]:
+    """Rows of (loss, standard error, accuracy), in tiles that the journal keeps."""
+    starts = range(0, len(steps), _TILE)
+    tiles = {f"{number}-{name}-{i:05d}": steps[i : i + _TILE] for i in starts}
+
+    def make(tile: str) -> Piece:
+        return {"rows": np.array([gauge.measure(plane.at(step)) for step in tiles[tile]])}
+
+    done = dict(progress(book.pieces(tiles, make), len(tiles), label))
+    return np.concatenate([done[tile]["rows"] for tile in tiles]) if tiles else np.empty((0, 3))
+
+
+def _norms(plane: Plane, axes: list[NDArray[np.float64]], decay: float | Penalty) -> dict[str, Any]:
+    """Half the sum of squares, and the sum of norms, of what decays."""
+    decayed = getattr(decay, "decayed", lambda name, value: True)
+    which = [decayed(name, value) for name, value in plane.origin.items()]
+    squares = plane.squares(grid(axes)).numpy()[:, which]
+    shape, dims = [len(axis) for axis in axes], _AXES[: len(axes)]
+    half, sums = 0.5 * squares.sum(1), np.sqrt(squares).sum(1)
+    return {
+        "l2": (dims, half.reshape(shape), _label("half squared norm of the weights")),
+        "norms": (dims, sums.reshape(shape), _label("sum of the norms of the weight tensors")),
+    }
+
+
+def _adaptive(found: Interpolated, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Lay out what is interpolated, and all that it rests on."""
+    steps = np.array(grid(found.nodes))
+    data = _variables({"nll": _MEASURED["nll"]}, found.values[None], dims)
+    told = {f"node_{n}": (f"{text} at a node", unit) for n, (text, unit) in _MEASURED.items()}
+    data |= _variables(told, found.measured.reshape(3, -1), ("node",))
+    audited = {f"audit_{name}": (f"{name} of a held-out point", "1") for name in dims}
+    audited["audit_nll"] = ("negative log-likelihood at a held-out point", "nats")
+    audited["audit_interpolated"] = ("the same, interpolated", "nats")
+    data |= _variables(audited, found.audit.T, ("audit",))
+    data |= _variables({f"node_{n}": (f"{n} of a node", "1") for n in dims}, steps.T, ("node",))
+    nats = {"units": "nats"}
+    data["bound"] = ((), found.bound, _label("estimated largest error of interpolation") | nats)
+    data["tolerance"] = ((), found.tolerance, _label("tolerated error of interpolation") | nats)
+    data["slope"] = ("direction", found.gradient, _label("slope at the centre") | nats)
+    about = _label("curvature at the centre, d'Hd") | nats
+    data["curvature"] = (("direction", "other"), found.hessian, about)
+    data["node"] = ("node", np.arange(len(steps)), _label("node"))
+    return data
+
+
+def _variables(names: dict[str, tuple[str, str]], rows: Any, dims: tuple[str, ...]) -> dict:
+    return {
+        name: (dims, row, {"long_name": text, "units": unit})
+        for (name, (text, unit)), row in zip(names.items(), rows, strict=True)
+    }
+
+
+def _label(long_name: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": "1"}

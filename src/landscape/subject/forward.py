@@ -80,6 +80,38 @@ def normalise(model: nn.Module, by: Statistics) -> Iterator[None]:
             layer._buffers.update(buffers)
 
 
+@contextmanager
+def recalibrate(model: nn.Module, inputs: Tensor) -> Iterator[None]:
+    """Batch normalisation by the statistics that these inputs have at the present weights.
+
+    They are measured in one pass, in which each layer normalises by those of the inputs. The
+    network's own buffers are neither read nor written, and stand again afterwards.
+
+    Examples
+    --------
+    >>> net = nn.BatchNorm1d(1, affine=False)
+    >>> with recalibrate(net, Tensor([[1.0], [5.0]])):  # unbiased variance 8
+    ...     net(Tensor([[3.0], [11.0]])).T
+    tensor([[0.0000, 2.8284]])
+    """
+    layers = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    before = [(m, m.training, m.momentum, m._buffers.copy()) for m in layers]
+    try:
+        for layer in layers:
+            layer.training, layer.momentum = True, 1.0
+            layer._buffers.update(
+                {n: b.clone() for n, b in layer._buffers.items() if b is not None}
+            )
+        model(inputs)
+        for layer in layers:
+            layer.training = False
+        yield
+    finally:
+        for layer, training, momentum, buffers in before:
+            layer.training, layer.momentum = training, momentum
+            layer._buffers.update(buffers)
+
+
 def coupled(model: nn.Module, by: Statistics) -> bool:
     """Whether the examples of a batch see each other: statistics are those of the batch."""
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
