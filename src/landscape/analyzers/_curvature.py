@@ -16,7 +16,7 @@ from landscape.subject.penalty import Penalty
 from landscape.subject.products import Matrix
 from landscape.subject.selfcheck import selfcheck
 
-_FEW = 16  # examples of the self-check
+_FEW = 4  # examples of the self-check
 BUDGET = 3 << 30  # bytes for graphs that are kept from product to product
 
 
