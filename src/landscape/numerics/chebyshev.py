@@ -36,8 +36,10 @@ def lobatto(count: int, low: float = -1.0, high: float = 1.0) -> Tensor:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"an interval runs from a smaller to a larger number, not {low} to {high}")
     middle, half = (low + high) / 2, (high - low) / 2
-    # equal fractions give equal bits; sin is odd to the bit, cos(pi - t) is not
-    inner = [middle + half * math.sin(math.pi * (j / last - 0.5)) for j in range(1, last)]
+    # equal fractions give equal bits, opposite ones opposite bits; a cosine would not be odd
+    inner = [
+        middle + half * math.sin(math.pi * ((2 * j - last) / (2 * last))) for j in range(1, last)
+    ]
     return torch.tensor([low, *inner, high], dtype=torch.float64)
 
 
@@ -145,7 +147,8 @@ def derivatives(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value ``()``, gradient ``(d,)`` and Hessian ``(d, d)`` of the interpolant at a point.
 
-    Noise in the values is amplified, in the Hessian about by the square of the nodes an axis.
+    Noise in the values is amplified, in the Hessian about by the square of the nodes an axis. Where
+    the function has kinks its own second derivative, which leaves them out, is another thing.
 
     Examples
     --------
