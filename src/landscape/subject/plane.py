@@ -5,12 +5,13 @@ buffer, whose views are the parameters; neither is ever copied, and the user's a
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from landscape.subject.folding import Pair, folded, pairs
 from landscape.subject.forward import Statistics, coupled, normalise, recalibrate, substitute
 from landscape.subject.loss import Loss
 from landscape.subject.objective import Batches, ravel, unravel
@@ -107,6 +108,7 @@ class Gauge:
     recalibrated: int = 0
     _items: list[tuple[Tensor, Tensor]] = field(init=False, repr=False)
     _first: Tensor | None = field(init=False, repr=False)
+    _pairs: list[Pair] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         where = next(iter(self.model.parameters())).device
@@ -122,6 +124,8 @@ class Gauge:
                 inputs.split(size or len(inputs)), targets.split(size or len(inputs)), strict=True
             )
         ]
+        with normalise(self.model, self.batchnorm):
+            self._pairs = pairs(self.model, self._items[0][0][:2])
 
     @torch.no_grad()
     def measure(self, params: Params) -> tuple[float, float, float]:
@@ -152,10 +156,8 @@ class Gauge:
     @contextmanager
     def _posed(self, params: Params) -> Iterator[None]:
         with substitute(self.model, params), normalise(self.model, self.batchnorm):
-            if self._first is None:
-                yield
-                return
-            with recalibrate(self.model, self._first):
+            again = nullcontext() if self._first is None else recalibrate(self.model, self._first)
+            with again, folded(self._pairs):
                 yield
 
 
