@@ -84,6 +84,8 @@ def layout(
         first = next(iter(found), "")
         raise ValueError(f"ignore='{ignore}' matches no parameter; the first is '{first}'")
     if not any(found.values()):
+        if hits:
+            raise ValueError(f"ignore='{ignore}' leaves no parameter to move along")
         raise ValueError("no parameter has filters to move along: all are vectors or tables")
     return found
 
@@ -92,7 +94,7 @@ def draw(origin: Params, parts: dict[str, Part | None], *, seed: int = 0, index:
     """Gaussian direction, scaled part by part; zero where held fixed.
 
     A tensor's is drawn from (seed, index, name): nothing else that moves, no device and no order
-    changes it, and direction ``index`` of one seed is none of another.
+    changes it. Planes have two each, 0 and 1 the first, which it shares with no other seed.
 
     Examples
     --------
@@ -102,16 +104,19 @@ def draw(origin: Params, parts: dict[str, Part | None], *, seed: int = 0, index:
     >>> bool((d["weight"].norm(dim=1) / origin["weight"].norm(dim=1) - 1).abs().max() < 1e-6)
     True
     """
-    return {name: _drawn(name, value, parts[name], seed, index) for name, value in origin.items()}
+    plane, which = divmod(index, 2)
+    number = 2 * seed + which + 1009 * plane
+    return {name: _drawn(name, value, parts[name], number) for name, value in origin.items()}
 
 
-def _drawn(name: str, value: Tensor, part: Part | None, seed: int, index: int) -> Tensor:
+def _drawn(name: str, value: Tensor, part: Part | None, number: int) -> Tensor:
     if part is None:
         return value.new_zeros(value.shape)
-    noise = gaussian(f"{index}/{name}", value, seed)
+    noise = gaussian(name, value, number)
     if part.over is None:
         return noise
-    return rescale(noise.view(part.shape), value.reshape(part.shape), part.over).view(value.shape)
+    scaled = rescale(noise.reshape(part.shape), value.reshape(part.shape), part.over)
+    return scaled.reshape(value.shape)
 
 
 def _owners(model: nn.Module) -> dict[int, nn.Module]:
