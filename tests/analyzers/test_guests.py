@@ -18,7 +18,7 @@ ANALYZERS = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith(
 SMALL = {
     "hessian": {"k": 2},
     "surface": {"points": 5},
-    "density": {"probes": 2, "steps": 10},
+    "density": {"probes": 3, "steps": 10},
     "blocks": {"k": 1, "probes": 2},
     "batchsize": {"k": 1},
     "critical": {"probes": 1, "steps": 4, "max_products": 20},

@@ -49,7 +49,7 @@ def test_families_have_their_colours_and_conditions_stand_below():
     fig = figure(every)
     (ax,) = fig.axes
     assert [c.lines[0].get_color() for c in ax.containers] == ["#0072B2", "#D55E00"]
-    assert "GGN" not in fig.get_supxlabel()  # it is not true of both
+    assert "NLL (a) / GGN of NLL (b)" in fig.get_supxlabel()
     assert "GGN of NLL" in figure(every[1:]).get_supxlabel()
 
 

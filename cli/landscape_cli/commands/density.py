@@ -14,6 +14,9 @@ from landscape_cli.measure import measure
 @click.option("--steps", type=int, default=60, show_default=True, help="Products for each.")
 @options.decay
 @options.curvature
+@click.option(
+    "--parts", is_flag=True, default=False, help="Also of the Gauss-Newton part and the residual."
+)
 @options.output
 def command(**shared: Any) -> Any:
     """Estimate the density of all Hessian eigenvalues by stochastic Lanczos quadrature.
@@ -22,5 +25,6 @@ def command(**shared: Any) -> Any:
     Example:
       landscape density --model vit_s
       landscape density -m resnet_s -m vit_s --augment deit --weight-decay 0.05
+      landscape density --model vit_s --parts
     """  # noqa: D301
     return measure("density", **shared)

@@ -1,15 +1,17 @@
 """The density of all eigenvalues of the Hessian."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
 
 from landscape.analyzers import Progress, analyzer, silent
 from landscape.analyzers._curvature import checked, objective, operator
+from landscape.journal import Piece, Place, opened
 from landscape.numerics import broadening
 from landscape.numerics.quadrature import Quadrature, frobenius, jackknife, slq, trace
 from landscape.result import Result
@@ -20,6 +22,7 @@ from landscape.subject.penalty import Penalty
 from landscape.subject.products import Matrix
 
 _POINTS = 1000
+_PARTS: tuple[Matrix, ...] = ("ggn", "residual")  # their sum is the Hessian
 
 
 @analyzer
@@ -35,7 +38,9 @@ def density(
     parameters: str | None = None,
     batchnorm: Statistics = "eval",
     threshold: float | None = None,
+    parts: bool = False,
     seed: int = 0,
+    journal: Place = None,
     progress: Progress = silent,
 ) -> Result:
     r"""Estimate the density of all eigenvalues of the Hessian of the whole set.
@@ -65,8 +70,14 @@ def density(
     threshold
         ``t``, the magnitude below which the axis is linear; by default half the largest gap
         between nodes in the bulk, as nothing smaller is told apart.
+    parts
+        Also the densities of the Gauss-Newton part and of the residual, with the same probes and
+        on the same axis: which of them makes the negatives. Costs as much again for either. The
+        resolution of all three is then that of the coarsest.
     seed
         Of the vectors.
+    journal
+        A folder that keeps finished probes: a run that was stopped goes on there.
     progress
         Shows how far it got.
 
@@ -77,7 +88,15 @@ def density(
         ``density_se`` over ``eigenvalue`` (1 per decade), of stated ``resolution`` (decades);
         ``size``, how many eigenvalues; ``trace``, ``frobenius`` (the sum of squares),
         ``negative_mass`` (the share of the negative eigenvalues in the sum of magnitudes), each
-        with ``_se`` over the probes.
+        with ``_se`` over the probes. On request ``part_density``, ``part_trace``,
+        ``part_frobenius``, ``part_negative_mass``, each with ``_se``, ``part_node``,
+        ``part_weight`` over ``part``, the two of which the Hessian is the sum; so are the traces,
+        probe by probe.
+
+    Raises
+    ------
+    ValueError
+        For bad data or settings, and parts of what is no Hessian.
 
     References
     ----------
@@ -105,51 +124,97 @@ def density(
         parameters=parameters,
         batchnorm=batchnorm,
     )
-    trust = checked(risk, seed)
-    product, like = operator(risk)
-    found = slq(
-        product,
-        like.numel(),
-        probes=probes,
-        steps=steps,
-        seed=seed,
-        dtype=like.dtype,
-        device=like.device,
-        progress=progress,
-    )
-    return _labelled(found, threshold).assign_attrs(selfcheck=json.dumps(trust, sort_keys=True))
-
-
-def _labelled(found: Quadrature, threshold: float | None) -> Result:
-    start = threshold if threshold is not None else broadening.resolution(found) or 1.0
-    if not start > 0:
+    if parts and matrix != "hessian":
+        raise ValueError(f"parts are of the Hessian: matrix='hessian', not {matrix!r}")
+    if probes < 1 or steps < 1:
+        raise ValueError(f"probes and steps must be at least 1, got {probes} and {steps}")
+    if threshold is not None and not threshold > 0:
         raise ValueError(f"threshold must be positive, got {threshold}")
-    width = broadening.resolution(found, threshold=start) or 1 / _POINTS
-    points = broadening.grid(found, _POINTS, width=width, threshold=start)
-    value, error, width = broadening.density(found, points, width=width, threshold=start)
-    sums = {
-        "trace": (trace(found), "trace"),
-        "frobenius": (frobenius(found), "sum of squared eigenvalues"),
-        "negative_mass": (jackknife(found, _negative), "share of negatives in the magnitudes"),
-    }
+    jobs = {m: replace(risk, matrix=m) for m in (matrix, *(_PARTS if parts else ()))}
+    trust = {name: checked(job, seed) for name, job in jobs.items()}
+    size = sum(p.numel() for p in risk.parameters().values())
+    names = {f"{m}-{number}": (m, number) for m in jobs for number in range(probes)}
+    ready: dict[Matrix, Any] = {}
+
+    def spectrum(name: str) -> Piece:
+        which, number = names[name]
+        if which not in ready:
+            ready.clear()  # before the next one takes its memory
+            ready[which] = operator(jobs[which])
+        product, like = ready[which]
+        draw: Any = {"seed": seed, "dtype": like.dtype, "device": like.device}
+        one = slq(product, size, probes=1, steps=steps, first=number, **draw)
+        return {
+            "nodes": one.nodes.numpy(),
+            "weights": one.weights.numpy(),
+            "products": np.array(one.products),
+        }
+
+    done = dict(progress(opened(journal).pieces(names, spectrum), len(names), "probes"))
+    found = [_joined([done[f"{m}-{i}"] for i in range(probes)], size) for m in jobs]
+    attrs = {"selfcheck": json.dumps(trust.pop(matrix), sort_keys=True)}
+    if parts:
+        attrs["part_selfcheck"] = json.dumps(trust, sort_keys=True)
+    return _labelled(found, threshold).assign_attrs(attrs)
+
+
+def _joined(rows: list[Piece], size: int) -> Quadrature:
+    """Put all probes of one matrix together."""
+    nodes, weights = ([torch.from_numpy(row[key]) for row in rows] for key in ("nodes", "weights"))
+    every = [
+        Quadrature(x, w, size, int(row["products"]))
+        for x, w, row in zip(nodes, weights, rows, strict=True)
+    ]
+    return sum(every[1:], every[0])
+
+
+def _labelled(found: list[Quadrature], threshold: float | None) -> Result:
+    """The first and its parts, on one axis and broadened alike."""
+    start = threshold or max(broadening.resolution(q) for q in found) or 1.0
+    width = max(broadening.resolution(q, threshold=start) for q in found) or 1 / _POINTS
+    every = sum(found[1:], found[0])
+    points = broadening.grid(every, _POINTS, width=width, threshold=start)
+    alike = zip(every.nodes.chunk(len(found)), every.weights.chunk(len(found)), strict=True)
+    first, *rest = [
+        _measured(Quadrature(nodes, weights, every.size, 0), points, width, start)
+        for nodes, weights in alike
+    ]
     data: dict[str, Any] = {
-        "node": (("probe", "step"), found.nodes.numpy(), _label("quadrature node")),
-        "weight": (("probe", "step"), found.weights.numpy(), _label("quadrature weight")),
-        "density": ("eigenvalue", value.numpy(), _label("eigenvalue density", "1/decade")),
-        "density_se": ("eigenvalue", error.numpy(), _label("standard error", "1/decade")),
+        **first,
         "resolution": ((), width, _label("standard deviation of the broadening", "decades")),
         "threshold": ((), start, _label("magnitude below which the axis is linear")),
-        "size": ((), found.size, _label("number of eigenvalues")),
-        "products": ((), found.products, _label("matrix-vector products")),
+        "size": ((), every.size, _label("number of eigenvalues")),
+        "products": ((), every.products, _label("matrix-vector products")),
+    }
+    coords: dict[str, Any] = {
+        "eigenvalue": ("eigenvalue", points.numpy(), _label("Hessian eigenvalue")),
+        "probe": ("probe", np.arange(len(found[0].nodes)), _label("probe")),
+    }
+    if rest:
+        coords["part"] = ("part", list(_PARTS), _label("part of the Hessian"))
+        for name, (dims, _, about) in first.items():
+            told = about | {"long_name": f"{about['long_name']}, part of the Hessian"}
+            data[f"part_{name}"] = (("part", *dims), np.stack([r[name][1] for r in rest]), told)
+    return xr.Dataset(data, coords)
+
+
+def _measured(q: Quadrature, points: Tensor, width: float, start: float) -> dict[str, Any]:
+    value, error, _ = broadening.density(q, points, width=width, threshold=start)
+    sums = {
+        "trace": (trace(q), "trace"),
+        "frobenius": (frobenius(q), "sum of squared eigenvalues"),
+        "negative_mass": (jackknife(q, _negative), "share of negatives in the magnitudes"),
+    }
+    data: dict[str, Any] = {
+        "node": (("probe", "step"), q.nodes.numpy(), _label("quadrature node")),
+        "weight": (("probe", "step"), q.weights.numpy(), _label("quadrature weight")),
+        "density": (("eigenvalue",), value.numpy(), _label("eigenvalue density", "1/decade")),
+        "density_se": (("eigenvalue",), error.numpy(), _label("standard error", "1/decade")),
     }
     for name, (estimate, about) in sums.items():
         data[name] = ((), float(estimate.value), _label(about))
         data[f"{name}_se"] = ((), float(estimate.error), _label(f"standard error of the {about}"))
-    coords = {
-        "eigenvalue": ("eigenvalue", points.numpy(), _label("Hessian eigenvalue")),
-        "probe": ("probe", np.arange(len(found.nodes)), _label("probe")),
-    }
-    return xr.Dataset(data, coords)
+    return data
 
 
 def _negative(nodes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

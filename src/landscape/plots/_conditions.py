@@ -36,7 +36,7 @@ def common(results: Sequence[Result]) -> str:
     """Conditions of all results; where they differ, each with the networks of which it is true."""
     names = style.names(results)
     rows = [_known(result) for result in results]
-    told = []
+    told: list[str] = []
     for key in dict.fromkeys(key for row in rows for key in row):
         where: dict[str, list[str]] = {}
         for name, row in zip(names, rows, strict=True):
