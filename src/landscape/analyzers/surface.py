@@ -15,7 +15,8 @@ from landscape.analyzers._policy import policy
 from landscape.analyzers._sampling import Interpolated, Steps, adapt, grid
 from landscape.journal import Journal, Piece, Place, opened
 from landscape.result import Result
-from landscape.subject.filters import filter_axes, random_direction
+from landscape.subject.directions import given, square
+from landscape.subject.filters import draw, layout
 from landscape.subject.loss import Loss, cross_entropy
 from landscape.subject.objective import Batches, Objective
 from landscape.subject.penalty import NormSum, Params, Penalty
@@ -41,6 +42,7 @@ def surface(
     dims: int = 2,
     directions: str | Sequence[Params] = "filter",
     ignore: str | None = None,
+    orthogonal: bool = False,
     planes: int = 1,
     mode: Mode = "exact",
     tol: float | None = None,
@@ -67,15 +69,19 @@ def surface(
         Grid points along each direction, or along (alpha, beta). Odd, to hit the centre.
     span
         The grid runs from ``-span`` to ``span``, or from the first to the second number. For random
-        filters 1 moves each filter by its own norm.
+        filters 1 moves each filter by its own norm; given directions are as long as they are given.
     dims
-        1 for a line, 2 for a plane.
+        1 for a line, 2 for a plane through random directions.
     directions
-        Gaussian ones, scaled: ``"filter"``, each filter to the norm of the network's (Li et al.
-        2018); biases, normalisation and position tables stay fixed. Or one direction, or two, each
-        a tensor for every name that it moves.
+        Gaussian ones, in which all have the network's norm: ``"filter"``, output filters (Li et al.
+        2018); ``"layer"``, tensors; ``"paper"``, columns across output channels (the code of Park &
+        Kim 2022). Or ``"none"``, N(0, 1). Biases, normalisation and position tables stay fixed. Or
+        one or two given ones, a tensor for every name that moves: from `landscape.towards`,
+        `landscape.eigenvectors`, `landscape.trajectory` or of your own.
     ignore
         Random directions also leave alone the parameters whose names match this expression.
+    orthogonal
+        Turn the second direction, scaled, to a right angle with the first; its norm stays.
     planes
         So many, each with directions of its own, to see what depends on their choice.
     mode
@@ -128,7 +134,7 @@ def surface(
     array([0.6931, 0.6931, 0.6931])
     """
     own = Objective(model, batches, loss).parameters()
-    slices = _slices(model, own, directions, ignore, dims, planes, seed)
+    slices = _slices(model, own, directions, ignore, orthogonal, dims, planes, seed)
     axes = _grid(points, span, len(slices[0].directions))
     if mode not in get_args(Mode):
         raise ValueError(f"mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
@@ -171,6 +177,7 @@ def _slices(
     own: Params,
     directions: str | Sequence[Params],
     ignore: str | None,
+    orthogonal: bool,
     dims: int,
     planes: int,
     seed: int,
@@ -178,22 +185,22 @@ def _slices(
     """Planes (or lines) with their directions."""
     if dims not in (1, 2) or planes < 1:
         raise ValueError(f"dims is 1 or 2 and planes at least 1, not {dims} and {planes}")
-    if not isinstance(directions, str):
-        if planes > 1 or ignore:
-            raise ValueError("planes and ignore are for random directions, not for given ones")
-        return [Plane(own, tuple(directions))]
-    axes = filter_axes(model)
-    return [
-        Plane(
-            own,
-            tuple(random_direction(own, axes, 2 * seed + i + 1009 * n) for i in range(dims)),
-        )
-        for n in range(planes)
-    ]
+    if isinstance(directions, str):
+        parts, numbers = layout(model, directions, ignore), range(dims)
+        several = [
+            tuple(draw(own, parts, seed=seed, index=2 * n + i) for i in numbers)
+            for n in range(planes)
+        ]
+    elif planes > 1 or ignore:
+        raise ValueError("planes and ignore are for random directions, not for given ones")
+    else:
+        several = [given(own, directions)]
+    return [Plane(own, square(*each) if orthogonal else each) for each in several]
 
 
 def _unit(directions: str | Sequence[Params]) -> str:
-    return f"{directions} norms" if directions in ("filter", "layer") else "1"
+    norms = {"filter": "filter norms", "layer": "layer norms", "paper": "column norms"}
+    return norms.get(directions, "1") if isinstance(directions, str) else "1"
 
 
 def _grid(

@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 
 def layout(
-    model: nn.Module, scheme: Scheme = "filter", ignore: str | None = None
+    model: nn.Module, scheme: str = "filter", ignore: str | None = None
 ) -> dict[str, Part | None]:
     """For each trainable parameter the parts that get the norm of the weights; None: held fixed.
 
@@ -142,7 +142,7 @@ def _fixed_by_paper(name: str, value: Tensor, owner: nn.Module) -> bool:
     return value.ndim < 2 or bool(_PAPER.search(name))
 
 
-def _part(value: Tensor, owner: nn.Module, scheme: Scheme) -> Part:
+def _part(value: Tensor, owner: nn.Module, scheme: str) -> Part:
     shape = tuple(value.shape)
     if scheme == "none":
         return Part(shape, None)
