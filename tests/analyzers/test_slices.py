@@ -124,7 +124,7 @@ def test_statistics_of_the_batch_are_those_of_the_whole_batch(build, batches):
 
 
 def test_a_polynomial_is_interpolated_to_rounding(batches):
-    settings = {"points": 9, "loss": square, "span": 0.8}
+    settings = {"points": 15, "loss": square, "span": 0.8}
     exact = landscape.surface(line_network(), batches, **settings)
     less = landscape.surface(line_network(), batches, mode="adaptive", tol=1e-3, **settings)
     assert less.sizes["node"] == 169  # 7 would do for degree 6, but would not show it
@@ -143,16 +143,16 @@ def test_refinement_stops_under_the_tolerance_and_the_bound_holds(network, batch
     for tol in (0.3, 1e-3):
         less = landscape.surface(network, batches, mode="adaptive", tol=tol, **settings)
         error = np.abs(less.nll.values - exact).max()
-        assert less.bound <= tol or less.sizes["node"] == 625
+        assert less.bound <= tol or less.sizes["node"] == 169  # the next would be more than all
         assert error <= max(less.bound.item(), 1e-9)
     told = landscape.surface(network, batches, mode="adaptive", **settings)
-    assert told.tolerance.item() == pytest.approx(0.5 * told.node_nll_se.values.min())
+    assert told.tolerance.item() == pytest.approx(0.5 * np.median(told.node_nll_se))
 
 
 @pytest.mark.parametrize("kind", ["msa", "plain"])  # of few images a ReLU network has only kinks
 def test_curvature_at_the_centre_is_that_of_the_hessian(kind, build, batches):
     network = build(kind)
-    less = landscape.surface(network, batches, points=5, span=0.02, mode="adaptive", tol=1e-9)
+    less = landscape.surface(network, batches, points=31, span=0.02, mode="adaptive", tol=1e-9)
     risk = Objective(network.eval(), batches)
     params = risk.parameters()
     d = [direction(network, i) for i in (0, 1)]
@@ -169,7 +169,7 @@ def test_what_is_not_finite_is_not_smoothed():
     net[1].weight.data[1] *= -1
     data = [(torch.ones(2, 4), torch.tensor([0, 1]))]
     with pytest.raises(ValueError, match=r"not finite at .* nodes, the first .*mode='exact'"):
-        landscape.surface(net, data, points=3, span=3.0, mode="adaptive")
+        landscape.surface(net, data, points=9, span=3.0, mode="adaptive")
 
 
 def test_images_are_read_as_often_as_checked_and_once_more(build, batches):
@@ -198,6 +198,7 @@ def test_images_are_read_as_often_as_checked_and_once_more(build, batches):
         ({"batchnorm": "recal:1"}, "2 or more"),
         ({"mode": "quick"}, "exact, adaptive"),
         ({"tol": 0.0, "mode": "adaptive"}, "tol must be positive"),
+        ({"points": 7, "mode": "adaptive"}, "7x7 points is as soon evaluated"),
         ({"dims": 3}, "dims is 1 or 2"),
         ({"points": (3, 3), "dims": 1}, "along each of 1 directions"),
         ({"span": (1.0, 1.0)}, "an interval"),

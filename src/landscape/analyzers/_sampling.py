@@ -1,5 +1,6 @@
 """Which points of a slice are evaluated: all of a grid, or as few as its smoothness allows."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def adapt(
     axes
         The grid that is wanted.
     tol
-        On the largest error; None: half the smallest standard error of the loss at a node.
+        On the largest error; None: half the median standard error of the loss at the nodes.
     seed
         Of the grid points that are held out as audit.
 
@@ -77,6 +78,11 @@ def adapt(
     ValueError
         If the loss is not finite at a node: nothing is smoothed over.
     """
+    if math.prod(map(len, axes)) <= LEVELS[0] ** len(axes):
+        raise ValueError(
+            f"a grid of {'x'.join(str(len(axis)) for axis in axes)} points is as soon evaluated as "
+            f"interpolated, which takes {LEVELS[0]} nodes along each axis: use mode='exact'"
+        )
     ends = [(float(axis.min()), float(axis.max())) for axis in axes]
     known: dict[tuple[float, ...], NDArray[np.float64]] = {}
     level = [0] * len(axes)
@@ -91,8 +97,8 @@ def adapt(
         _finite(measured[0], nodes)
         loss = torch.from_numpy(measured[0])
         parts = tail(loss)
-        tolerance = 0.5 * float(np.nanmin(measured[1])) if tol is None else tol
-        room = [i for i in range(len(axes)) if level[i] + 1 < len(LEVELS)]
+        tolerance = 0.5 * float(np.nanmedian(measured[1])) if tol is None else tol
+        room = [i for i in range(len(axes)) if _worth(axes, level, i)]
         if float(parts.sum()) <= tolerance or not room:
             break
         level[max(room, key=lambda i: float(parts[i]))] += 1
@@ -108,6 +114,14 @@ def adapt(
     found = [own.numpy() for own in nodes]
     bound = float(parts.sum())
     return Interpolated(values, found, measured, bound, tolerance, audit, gradient, hessian)
+
+
+def _worth(axes: Sequence[NDArray[np.float64]], level: list[int], axis: int) -> bool:
+    """Whether an axis can be refined, and then takes fewer points than the whole grid."""
+    if level[axis] + 1 == len(LEVELS):
+        return False
+    counts = [LEVELS[at + (i == axis)] for i, at in enumerate(level)]
+    return math.prod(counts) < math.prod(map(len, axes))
 
 
 def _finite(values: NDArray[np.float64], nodes: Sequence[torch.Tensor]) -> None:

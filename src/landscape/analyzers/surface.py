@@ -89,7 +89,7 @@ def surface(
         until the estimated error is below ``tol``, interpolates the NLL alone, and tells the
         estimate (``bound``) and what it finds at grid points that it held out (``audit_...``).
     tol
-        Of the adaptive mode, nats; half the smallest standard error at a node unless given.
+        Of the adaptive mode, nats; half the median standard error at the nodes unless given.
     batchnorm
         ``"frozen"``, running statistics as they are; ``"batch"``, those of each batch; or
         ``"recal:M"``, measured anew at each point on the first M examples.
@@ -115,7 +115,8 @@ def surface(
         (the sum of their tensors' norms), both exact in closed form; what is not finite stays so.
         ``cosine`` of the two directions. In adaptive mode ``nll`` is interpolated and ``nll_se``
         and ``accuracy`` are those of ``node``; there is also ``slope`` over ``direction`` and
-        ``curvature`` over ``direction``, ``other`` at the centre, which is ``d' H d``.
+        ``curvature`` over ``direction``, ``other`` at the centre, of the interpolant: of a smooth
+        network ``d' H d``; of one with ReLUs also what their kinks add, which the Hessian lacks.
 
     References
     ----------
@@ -272,7 +273,7 @@ def _adaptive(found: Interpolated, dims: tuple[str, ...]) -> dict[str, Any]:
     data["bound"] = ((), found.bound, _label("estimated largest error of interpolation") | nats)
     data["tolerance"] = ((), found.tolerance, _label("tolerated error of interpolation") | nats)
     data["slope"] = ("direction", found.gradient, _label("slope at the centre") | nats)
-    about = _label("curvature at the centre, d'Hd") | nats
+    about = _label("curvature of the interpolant at the centre") | nats
     data["curvature"] = (("direction", "other"), found.hessian, about)
     data["node"] = ("node", np.arange(len(steps)), _label("node"))
     return data

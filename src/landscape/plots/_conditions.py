@@ -52,7 +52,11 @@ def common(results: Sequence[Result]) -> str:
 def _known(result: Result) -> dict[str, str]:
     settings = json.loads(result.attrs.get("settings", "{}"))
     facts = json.loads(result.attrs.get("facts", "{}"))
-    told = {"loss": _matrix(settings) + _loss(settings)}
+    told = {}
+    if "points" in settings:  # of a slice the axis says which part of the loss it is
+        told["directions"] = _directions(settings)
+    else:
+        told["loss"] = _matrix(settings) + _loss(settings)
     if "augment" in facts:
         kind = facts["augment"]
         told["augmentation"] = "clean" if kind == "none" else f"{kind} augmentation"
@@ -65,6 +69,11 @@ def _known(result: Result) -> dict[str, str]:
         told["parameters"] = f"parameters {settings['parameters'] or 'all'}"
     told["weights"] = _weights(str(facts.get("weights", "")))
     return told
+
+
+def _directions(settings: dict[str, Any]) -> str:
+    kind = settings.get("directions", "filter")
+    return f"random directions by {kind}" if isinstance(kind, str) else "given directions"
 
 
 def _matrix(settings: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The loss on a plane through the weights (Li et al. 2018; Park & Kim 2022, figure 1a)."""
+"""The loss on lines and planes through the weights (Li et al. 2018; Park & Kim 2022, figure 1a)."""
 
 import json
 from collections.abc import Sequence
@@ -16,9 +16,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from landscape.plots import style
+from landscape.plots._line import interpolated, line
 from landscape.result import Result
 
 LAYOUT = style.Layout(height=1.0, equal=True)
+
+CONDITIONS = True
 
 QUANTITIES = ("nll", "l2", "loss")
 
@@ -37,11 +40,15 @@ def plot(
     ax: Axes | None = None,
     quantity: str = "nll",
     relief: bool = False,
+    plane: int = 0,
     levels: ArrayLike | None = None,
     colorbar: bool | Sequence[Axes] = True,
     **kwargs: Any,
 ) -> Axes:
     """Fill contours over the plane and label their levels; the circle is the centre.
+
+    On a line the band is twice the standard error; of several lines it spans them all, and each is
+    drawn. What is interpolated says so, with the number of nodes and the estimate of its error.
 
     Where the loss is not finite the plane is grey and hatched, the points are crossed out and
     counted.
@@ -56,6 +63,8 @@ def plot(
         ``"nll"``, ``"l2"``, or ``"loss"``, the sum of the first and weight decay times the second.
     relief
         Subtract the value at the centre.
+    plane
+        Which of several.
     levels
         Contour levels. By default they cover all values, in even steps, or in even ratios if the
         values span more than a decade.
@@ -64,7 +73,9 @@ def plot(
     kwargs
         For ``ax.contourf``.
     """
-    height = _height(result, quantity, relief).transpose("beta", "alpha")
+    if "beta" not in result.dims:
+        return line(result, _height(result, quantity, relief), style.axes(ax), **kwargs)
+    height = _height(_one(result, plane), quantity, relief).transpose("beta", "alpha")
     ax = style.axes(ax)
     alpha, beta, z = height["alpha"].values, height["beta"].values, height.values
     finite = np.isfinite(z)
@@ -95,13 +106,30 @@ def plot(
     ax.set_xlabel(style.label(height["alpha"]))
     ax.set_ylabel(style.label(height["beta"]))
     style.title(ax, result, ~finite, "points")
+    remarks = []
+    if "plane" in result.dims:
+        remarks.append(f"plane {plane + 1} of {result.sizes['plane']}")
+    if quantity != "l2" and "node" in result.dims:
+        remarks.append(interpolated(_one(result, plane)))
+    ax.set_title("\n".join([ax.get_title(), *remarks]))
     return ax
+
+
+def _one(result: Result, plane: int) -> Result:
+    if "plane" not in result.dims:
+        return result
+    if not 0 <= plane < result.sizes["plane"]:
+        raise ValueError(f"plane is 0 to {result.sizes['plane'] - 1}, not {plane}")
+    return result.isel(plane=plane)
 
 
 def shared(results: Sequence[Result], **kwargs: Any) -> dict[str, Any]:
     """Levels that cover several results."""
     choice = {k: v for k, v in kwargs.items() if k in ("quantity", "relief")}
-    values = np.concatenate([_height(r, **choice).values.ravel() for r in results])
+    planes = [_one(r, kwargs.get("plane", 0)) for r in results if "beta" in r.dims]
+    if not planes:
+        return {}
+    values = np.concatenate([_height(r, **choice).values.ravel() for r in planes])
     return {"levels": _levels(values[np.isfinite(values)])}
 
 
@@ -110,29 +138,44 @@ def _height(result: Result, quantity: str = "nll", relief: bool = False) -> xr.D
     if quantity not in QUANTITIES:
         raise ValueError(f"unknown quantity '{quantity}'. Choices: {', '.join(QUANTITIES)}")
     style.require(result, *(("nll", "l2") if quantity == "loss" else (quantity,)))
-    if min(result.sizes["alpha"], result.sizes["beta"]) < 2:
-        size = f"{result.sizes['alpha']}x{result.sizes['beta']}"
+    sizes = [result.sizes[name] for name in ("alpha", "beta") if name in result.dims]
+    if min(sizes) < 2:
+        size = "x".join(map(str, sizes))
         raise ValueError(f"a surface of {size} points has no contours; compute at least 2x2")
-    if quantity == "loss":
-        nll, l2 = result["nll"], result["l2"]
-        decay = json.loads(result.attrs.get("settings", "{}")).get("weight_decay")
-        if decay is None:
-            raise ValueError(
-                "the settings of this surface have no weight_decay, so its loss is not known; "
-                "draw quantity 'nll' or 'l2'"
-            )
-        name = f"{nll.attrs['long_name']} + {decay:g} × {l2.attrs['long_name']}"
-        height = (nll + decay * l2).assign_attrs(long_name=name, units=nll.attrs["units"])
-    else:
-        height = result[quantity]
+    height = _sum(result) if quantity == "loss" else result[quantity]
     if not relief:
         return height
-    here = np.isclose(height["alpha"].values, 0) & np.isclose(height["beta"].values, 0)[:, None]
-    centre = height.transpose("beta", "alpha").values[here]
-    if len(centre) != 1 or not np.isfinite(centre).all():
+    centre = height
+    for name in ("alpha", "beta"):
+        if name in height.dims:
+            centre = centre.isel({name: np.isclose(height[name].values, 0)})
+    if not all(centre.sizes[name] == 1 for name in centre.dims if name != "plane") or not (
+        np.isfinite(centre.values).all()
+    ):
         raise ValueError("relief needs a finite value at the centre (0, 0); draw relief=False")
     name = f"{height.attrs['long_name']}, minus that of the centre"
-    return (height - centre[0]).assign_attrs(long_name=name, units=height.attrs["units"])
+    at = [name for name in centre.dims if name != "plane"]
+    return (height - centre.squeeze(at, drop=True)).assign_attrs(
+        long_name=name, units=height.attrs["units"]
+    )
+
+
+def _sum(result: Result) -> xr.DataArray:
+    """NLL plus weight decay, in the form in which it was asked for."""
+    settings = json.loads(result.attrs.get("settings", "{}"))
+    decay = json.loads(result.attrs.get("decay", "{}")) or {
+        "form": "l2",
+        "coefficient": settings.get("weight_decay"),
+    }
+    amount, term = decay["coefficient"], result[decay["form"]]
+    if amount is None:
+        raise ValueError(
+            "the settings of this surface have no weight_decay, so its loss is not known; "
+            "draw quantity 'nll' or 'l2'"
+        )
+    nll = result["nll"]
+    name = f"{nll.attrs['long_name']} + {amount:g} × {term.attrs['long_name']}"
+    return (nll + amount * term).assign_attrs(long_name=name, units=nll.attrs["units"])
 
 
 def _levels(values: NDArray[np.float64]) -> NDArray[np.float64]:

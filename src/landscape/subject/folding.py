@@ -1,6 +1,7 @@
 """Batch normalisation by fixed statistics, as part of the convolution before it.
 
-It is a scale and a shift then. For many forward passes at many weights; the same values to rounding, a third faster on a CPU.
+It is a scale and a shift then. For many forward passes at many weights; the same values to
+rounding, a third faster on a CPU.
 """
 
 from collections import Counter
