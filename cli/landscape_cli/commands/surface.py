@@ -35,13 +35,7 @@ MODES = click.Choice(["exact", "adaptive"])
 )
 @click.option("--ignore", metavar="REGEX", default=None, help="Also fix names that match.")
 @click.option("--orthogonal", is_flag=True, default=False, help="Orthogonalise the second.")
-@click.option(
-    "--planes",
-    metavar="K",
-    type=int,
-    default=1,
-    help="So many, each with directions of its own. Default: 1.",
-)
+@click.option("--planes", metavar="K", type=int, default=1, help="So many draws. Default: 1.")
 @click.option("--mode", type=MODES, default="exact", help="All points, or interpolate from fewer.")
 @click.option("--tol", type=float, default=None, help="Of adaptive, nats. Default: half nll_se.")
 @click.option(
