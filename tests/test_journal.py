@@ -69,6 +69,13 @@ def test_a_folder_of_something_else_is_refused_and_kept(tmp_path):
     assert (tmp_path / "photo.txt").read_text() == "mine"
 
 
+def test_a_folder_that_another_process_is_about_to_begin_is_no_stranger(tmp_path):
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / ".journal.json.123").write_text("{")  # its head, half written
+    (tmp_path / "j" / ".lock").touch()
+    assert Journal(tmp_path / "j", ONE).piece("x", lambda: {"a": np.ones(1)})["a"] == 1
+
+
 def test_a_damaged_piece_is_named_and_not_made_again(tmp_path):
     book = Journal(tmp_path / "j", ONE)
     book.piece("x", lambda: {"a": np.arange(100)})

@@ -66,8 +66,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; what was written is complete.", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        stop = error.__cause__ or error  # click's stands for the interrupt
+        told = str(stop) if isinstance(stop, KeyboardInterrupt) else ""
+        click.echo(f"Interrupted; {told or 'what was written is complete'}.", err=True)
         return 130
     except (ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
         if os.environ.get("LANDSCAPE_DEBUG") or not _is_users(error):

@@ -1,7 +1,9 @@
 """What the commands of all analyzers do."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -34,7 +36,8 @@ def measure(
 ) -> Path | None:
     """Run an analyzer on every network, save each result when it is there, draw all.
 
-    All names, weights and files are tried before the first computation. Prints the paths.
+    All names, weights and files are tried before the first computation. Prints the paths. A long
+    analyzer keeps a journal beside each result until all results are there: stopped, it goes on.
 
     Returns
     -------
@@ -42,6 +45,7 @@ def measure(
         Of the figure.
     """
     import landscape
+    from landscape.journal import discard
     from landscape.result import check_writable
 
     if (decay_form, decayed) != ("l2", "all"):  # else the number alone says it
@@ -67,17 +71,38 @@ def measure(
     paths, picture = places(Path(output), [case.name for case in cases], analyzer)
     for path in [*paths, picture] if figure else paths:
         check_writable(path)
+    function = getattr(landscape, analyzer)
+    long = "journal" in signature(function).parameters
     results = []
     for case, path in zip(cases, paths, strict=True):
-        with shown(case.name) as progress:
-            function = getattr(landscape, analyzer)
-            result = function(case.model, case.batches, seed=seed, progress=progress, **settings)
+        place = path.with_suffix(".journal")
+        more = settings | ({"journal": place} if long else {})
+        with _resumable(place), shown(case.name) as progress:
+            result = function(case.model, case.batches, seed=seed, progress=progress, **more)
         results.append(landscape.label(result, **case.facts))
         click.echo(landscape.save(results[-1], path))
+    for path in paths if long else ():
+        discard(path.with_suffix(".journal"))
     if not figure:
         return None
     click.echo(draw(results, picture))
     return picture
+
+
+@contextmanager
+def _resumable(place: Path) -> Iterator[None]:
+    """Let an interrupt say where finished pieces are; a journal without any is no use."""
+    from landscape.journal import discard
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not any(place.glob("*.npz")):
+            discard(place)
+            raise
+        raise KeyboardInterrupt(
+            f"finished pieces are kept in {place}; the same command goes on there"
+        ) from None
 
 
 def asking(function: Callable[..., T], *args: Any, **options: Any) -> T:

@@ -64,8 +64,9 @@ class Journal:
     def _check(self, path: Path) -> None:
         """Compare what an existing folder says of itself."""
         head = path / _HEAD
+        seen = [*path.glob("[!.]*")]  # before the head, which another process may write now
         if not head.is_file():
-            if path.is_dir() and not any(path.iterdir()):
+            if path.is_dir() and not seen:
                 return
             raise ValueError(f"{path} is no journal: it has no {_HEAD}; choose another place")
         try:
@@ -140,8 +141,8 @@ class Journal:
 
     def discard(self) -> None:
         """Delete the folder: what it held is in a result now."""
-        if self.path is not None and (self.path / _HEAD).is_file():
-            shutil.rmtree(self.path)
+        if self.path is not None:
+            discard(self.path)
 
     def _begin(self, path: Path) -> None:
         """Say what the folder is of, if nobody has."""
@@ -188,6 +189,20 @@ def opened(place: Place) -> Journal:
     {}
     """
     return place if isinstance(place, Journal) else Journal(None, {})
+
+
+def discard(path: str | os.PathLike[str]) -> None:
+    """Delete a journal, if this is one; in one step for who looks at its place.
+
+    Examples
+    --------
+    >>> discard("nothing/there")
+    """
+    path = Path(path)
+    if (path / _HEAD).is_file():
+        away = path.with_name(f".{path.name}.{os.getpid()}")
+        path.rename(away)
+        shutil.rmtree(away)
 
 
 @cache
