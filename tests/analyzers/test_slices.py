@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import landscape
-from landscape.subject.filters import filter_axes, random_direction
+from landscape.subject.filters import draw, layout
 from landscape.subject.objective import Objective
 
 
@@ -36,8 +36,8 @@ def moved(net, direction, size):
     return twin
 
 
-def direction(net, seed=0):
-    return random_direction(Objective(net, []).parameters(), filter_axes(net), seed)
+def direction(net, index=0, seed=0):
+    return draw(Objective(net, []).parameters(), layout(net), seed=seed, index=index)
 
 
 def test_a_line_is_the_middle_of_the_plane(network, batches):
@@ -77,7 +77,7 @@ def test_given_directions_reach_another_network(build, batches):
 def test_squares_and_norms_are_those_of_the_decayed_tensors(network, batches):
     from landscape.subject.penalty import NormSum, matrices
 
-    d1, d2 = (direction(network, 2 + i) for i in (0, 1))
+    d1, d2 = (direction(network, i, seed=1) for i in (0, 1))
     term = NormSum(0.05, matrices)
     got = landscape.surface(network, batches, points=3, span=0.7, seed=1, weight_decay=term)
     for i, a in enumerate(got.alpha.values):

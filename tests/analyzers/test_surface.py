@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import landscape
-from landscape.subject.filters import filter_axes, random_direction
+from landscape.subject.filters import draw, layout
 from landscape.subject.objective import Objective
 
 
@@ -34,8 +34,7 @@ def brute(net, batches, d1, d2, a, b):
 def test_every_point_equals_a_copied_network(network, batches):
     result = landscape.surface(network, batches, points=(3, 5), span=0.5, seed=4)
     params = Objective(network, batches).parameters()
-    axes = filter_axes(network)
-    d1, d2 = (random_direction(params, axes, 8 + i) for i in (0, 1))
+    d1, d2 = (draw(params, layout(network), seed=4, index=i) for i in (0, 1))
     for i, a in enumerate(result.alpha.values):
         for j, b in enumerate(result.beta.values):
             want = brute(network, batches, d1, d2, a, b)
@@ -52,20 +51,15 @@ def test_the_centre_is_the_risk(network, batches):
 
 def test_filters_move_by_their_norm_and_vectors_stay(network, batches):
     params = Objective(network, batches).parameters()
-    axes = filter_axes(network)
-    d = random_direction(params, axes, 0)
+    parts = layout(network)
+    d = draw(params, parts)
     for name, value in params.items():
-        if axes[name] is None:
+        if parts[name] is None:
             assert (d[name] == 0).all()
             assert value.ndim < 2 or value.shape[0] == 1
         else:
             flat, move = value.flatten(1), d[name].flatten(1)
             assert torch.allclose(flat.norm(dim=1), move.norm(dim=1), rtol=1e-12)
-
-
-def test_a_transposed_convolution_has_its_filters_second():
-    net = nn.Sequential(nn.ConvTranspose2d(3, 5, 2), nn.Conv2d(5, 2, 1))
-    assert filter_axes(net) == {"0.weight": 1, "0.bias": None, "1.weight": 0, "1.bias": None}
 
 
 def test_a_linear_network_with_squared_loss_is_an_exact_quadratic(batches):
@@ -102,7 +96,7 @@ def test_soft_targets_and_saturation():
     result = landscape.surface(net, [(torch.ones(2, 4), soft)], points=3, span=10.0)
     assert result.nll.max() > 1e29  # finite because of log_softmax, and not clipped
     params = Objective(net, []).parameters()
-    d1, d2 = (random_direction(params, filter_axes(net), i)["1.weight"].double() for i in (0, 1))
+    d1, d2 = (draw(params, layout(net), index=i)["1.weight"].double() for i in (0, 1))
     cosine = (d1 * d2).sum() / (d1.norm() * d2.norm())
     assert result.cosine.item() == pytest.approx(cosine.item(), rel=1e-6)
 

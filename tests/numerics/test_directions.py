@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.numerics.directions import components, filter_normalise, gaussian, rescale
+from landscape.numerics.directions import components, gaussian, rescale
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((4, 3, 3, 3), 0), ((3, 5, 2, 2), 1), ((6, 2), 0)])
 def test_each_filter_gets_the_norm_of_its_filter(shape, axis):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    d = filter_normalise(gaussian("w", w, 0), w, axis)
+    d = rescale(gaussian("w", w, 0), w, [i for i in range(len(shape)) if i != axis])
     for j in range(shape[axis]):
         assert d.select(axis, j).norm() == pytest.approx(w.select(axis, j).norm().item(), rel=1e-12)
 
@@ -16,7 +16,7 @@ def test_each_filter_gets_the_norm_of_its_filter(shape, axis):
 def test_a_zero_filter_stays():
     w = torch.ones(2, 3)
     w[1] = 0
-    d = filter_normalise(torch.randn(2, 3), w)
+    d = rescale(torch.randn(2, 3), w, [1])
     assert (d[1] == 0).all()
     assert torch.isfinite(d).all()
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from landscape.numerics.directions import gaussian
-from landscape.subject.filters import draw, filter_axes, layout, random_direction
+from landscape.subject.filters import draw, layout
 from landscape.subject.forward import substitute, trainable
 
 SCHEMES = ("filter", "layer", "none", "paper")
@@ -206,14 +206,8 @@ def test_a_direction_depends_on_seed_index_and_name_only(scheme, build):
     assert all(torch.allclose(low[n].double(), d[n], rtol=1e-5, atol=1e-5) for n in d)
 
 
-def test_numbers_stay_those_of_published_slices(network):
-    """Filters, bit for bit, also against numbers written down."""
-    origin, axes = trainable(network), filter_axes(network)
-    for seed in (0, 3):
-        for index in (0, 1, 2, 5):
-            old = random_direction(origin, axes, 2 * seed + index % 2 + 1009 * (index // 2))
-            new = directed(network, seed=seed, index=index)
-            assert all(torch.equal(new[n], old[n]) for n in origin)
+def test_numbers_stay_those_of_earlier_slices():
+    """Bit for bit."""
     net = nn.Linear(3, 2, bias=False).double()
     net.weight.data = torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 2.0]], dtype=torch.float64)
     assert directed(net, seed=1)["weight"].tolist() == [

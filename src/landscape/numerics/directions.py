@@ -54,17 +54,6 @@ def rescale(direction: Tensor, weight: Tensor, over: Sequence[int]) -> Tensor:
     return (direction.double() * ratio).to(direction)
 
 
-def filter_normalise(direction: Tensor, weight: Tensor, axis: int = 0) -> Tensor:
-    """Scale each filter of a direction to the norm of the filter of the weights.
-
-    Examples
-    --------
-    >>> filter_normalise(torch.ones(2, 2), torch.tensor([[3.0, 4.0], [0.0, 0.0]])).norm(dim=1)
-    tensor([5., 0.])
-    """
-    return rescale(direction, weight, [d for d in range(weight.ndim) if d != axis % weight.ndim])
-
-
 class Components(NamedTuple):
     """Principal components of points of which only the inner products are known.
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from landscape.numerics.directions import filter_normalise, gaussian, rescale
+from landscape.numerics.directions import gaussian, rescale
 from landscape.subject.penalty import Params
 
 Scheme = Literal["filter", "layer", "none", "paper"]
@@ -157,32 +157,3 @@ def _part(value: Tensor, owner: nn.Module, scheme: str) -> Part:
         return Part(shape, (0, *range(2, value.ndim)))
     seen = (owner.groups, ahead // owner.groups, each, *kernel)
     return Part(seen, (1, *range(3, len(seen))))
-
-
-def filter_axes(model: nn.Module) -> dict[str, int | None]:
-    """For each trainable parameter the dimension of its output filters; None: held fixed.
-
-    Convolutions, linear layers, fused qkv and embeddings: 0; transposed convolutions: 1.
-
-    Examples
-    --------
-    >>> filter_axes(nn.Linear(2, 3))
-    {'weight': 0, 'bias': None}
-    """
-    owners, names = _owners(model), dict(model.named_parameters())
-    return {
-        name: None if part is None else int(isinstance(owners[id(names[name])], _ConvTransposeNd))
-        for name, part in layout(model).items()
-    }
-
-
-def random_direction(params: Params, axes: dict[str, int | None], seed: int) -> Params:
-    """Gaussian direction, filter-normalised; zero where ``axes`` says None."""
-
-    def one(name: str, value: Tensor) -> Tensor:
-        axis = axes[name]
-        if axis is None:
-            return value.new_zeros(value.shape)
-        return filter_normalise(gaussian(name, value, seed), value, axis)
-
-    return {name: one(name, value) for name, value in params.items()}
