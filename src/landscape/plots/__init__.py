@@ -92,7 +92,8 @@ def figure(
         draw = _panels if layout.panels else _overlay
         fig = draw(file, layout, results, width, kwargs)
         if getattr(file, "CONDITIONS", False) and (line := common(results)):
-            _below(fig, fill(line, int(17 * width)))
+            together = line.replace(" · ", "\N{NO-BREAK SPACE}· ")  # no line begins with a dot
+            _below(fig, fill(together, int(17 * width)))
     return fig
 
 
