@@ -79,7 +79,9 @@ def test_what_a_penalty_is_stored_as_is_read(network, batches, penalty, words):
 
 def texts(figure):
     found = [legend.get_title().get_text() for legend in figure.legends]
-    return " ".join([*found, figure.get_supxlabel()]).replace("\n", " ")
+    told = " ".join([*found, figure.get_supxlabel()])
+    assert "\n·" not in told
+    return told.replace("\n", " ").replace("\xa0", " ")
 
 
 def test_what_is_common_is_told_once_and_what_differs_of_each():
