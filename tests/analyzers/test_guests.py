@@ -22,6 +22,7 @@ SMALL = {
     "blocks": {"k": 1, "probes": 2},
     "batchsize": {"k": 1},
     "critical": {"probes": 1, "steps": 4, "max_products": 20},
+    "sharpness": {"radii": (0.1, 0.5), "directions": 2, "m": 3, "steps": 2},
 }
 
 
