@@ -4,13 +4,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+# networks are tiny and a test process runs on every core: threads would wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also in commands and notebooks that tests start
+
 import matplotlib
 import pytest
 import torch
 from torch import Tensor, nn
 
 matplotlib.use("agg")
-torch.set_num_threads(1)  # the networks are tiny: threads only wait for each other
+torch.set_num_threads(1)
 
 from landscape.models.alternet import AlterNet  # noqa: E402
 from landscape.models.resnet import ResNet  # noqa: E402
