@@ -154,6 +154,7 @@ def _panels(
 
 def _below(fig: Figure, text: str) -> None:
     """Write under the axes: over the legend that stands there, if one does."""
+    fig.set_figheight(fig.get_figheight() + 0.15 * (1 + text.count("\n")))
     legends = [legend for legend in fig.legends if legend.get_gid() == "outside lower center"]
     if legends:
         legends[0].set_title(text, prop=FontProperties(size=7))
