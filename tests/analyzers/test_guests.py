@@ -131,7 +131,7 @@ LONG = [n for n in ANALYZERS if "journal" in inspect.signature(getattr(landscape
 
 
 def test_some_analyzers_keep_a_journal():
-    assert {"hessian"} <= set(LONG)
+    assert {"batchsize", "blocks", "density", "hessian", "surface"} <= set(LONG)
 
 
 @pytest.mark.parametrize("name", LONG)

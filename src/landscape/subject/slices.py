@@ -170,21 +170,6 @@ def cosine(first: Params, second: Params) -> float:
     return _inner(first, second) / size if size else float("nan")
 
 
-def ratios(origin: Params, direction: Params) -> dict[str, float]:
-    """``|d| / |w|`` of each tensor; 0 where it is held fixed, infinite where only ``w`` is 0.
-
-    Examples
-    --------
-    >>> ratios({"w": torch.ones(4), "b": torch.ones(1)}, {"w": torch.ones(1), "b": torch.zeros(1)})
-    {'w': 0.5, 'b': 0.0}
-    """
-    found = {}
-    for name, p in origin.items():
-        moved, size = (float(torch.linalg.vector_norm(t.double())) for t in (direction[name], p))
-        found[name] = moved / size if size else float("inf") if moved else 0.0
-    return found
-
-
 def _fit(origin: Params, other: Params, where: str) -> None:
     """Shapes of what both have, and finite values."""
     for name, value in other.items():
