@@ -74,6 +74,18 @@ def fourier(
     >>> bool(result.relative_log_amplitude[0].diff("bin").max() < 0)
     True
     """
+    return _measure(model, batches, taps=taps, axis=axis, progress=progress)
+
+
+def _measure(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    taps: list[Tap] | None,
+    axis: Axis,
+    progress: Progress,
+) -> xr.Dataset:
+    """Measure, as often as wanted: on other networks, on other images."""
 
     def of_images(maps: Tensor) -> Tensor:
         level = log_amplitude(maps, axis).double()

@@ -60,6 +60,13 @@ def variance(
     >>> landscape.variance(net, images).variance.values
     array([0., 0.])
     """
+    return _measure(model, batches, taps=taps, progress=progress)
+
+
+def _measure(
+    model: nn.Module, batches: Batches, *, taps: list[Tap] | None, progress: Progress
+) -> xr.Dataset:
+    """Measure, as often as wanted: on other networks, on other images."""
     found, moments = heard(model, batches, taps, _of_images, progress, "Variance")
     mean = torch.stack([m.mean for m in moments])
     error = torch.stack([m.standard_error for m in moments])
