@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from landscape.journal import Journal
+from landscape.journal import Journal, discard
 
 ONE = {"weights": "a", "settings": "b"}
 
@@ -41,7 +41,6 @@ def test_without_a_place_nothing_is_kept():
     assert book.piece("x", lambda: {"a": np.zeros(1)})["a"] == 0
     assert book.piece("x", lambda: {"a": np.ones(1)})["a"] == 1
     assert [n for n, _ in book.pieces(["p", "q"], lambda n: {})] == ["p", "q"]
-    book.discard()
 
 
 @pytest.mark.parametrize("which", ["weights", "settings"])
@@ -73,6 +72,7 @@ def test_a_folder_that_another_process_is_about_to_begin_is_no_stranger(tmp_path
     (tmp_path / "j").mkdir()
     (tmp_path / "j" / ".journal.json.123").write_text("{")  # its head, half written
     (tmp_path / "j" / ".lock").touch()
+    discard(tmp_path / "j")
     assert Journal(tmp_path / "j", ONE).piece("x", lambda: {"a": np.ones(1)})["a"] == 1
 
 
@@ -102,16 +102,21 @@ def test_an_interrupt_inside_a_piece_keeps_the_others(tmp_path):
 
 def test_discard_deletes_only_a_journal(tmp_path):
     book = Journal(tmp_path / "j", ONE)
-    book.discard()
+    discard(tmp_path / "j")
     book.piece("x", lambda: {})
-    book.discard()
-    assert not (tmp_path / "j").exists()
+    dead = tmp_path / ".j.1"  # of a process that was killed over it
+    dead.mkdir()
+    (dead / "y.npz").touch()
+    (tmp_path / "photo").mkdir()
+    discard(tmp_path / "photo")
+    discard(tmp_path / "j")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo"]
 
 
 WORKER = """
 import os, sys, time
 import numpy as np
-from landscape.journal import Journal
+from landscape.journal import Journal, discard
 book = Journal(sys.argv[1], {"weights": "a", "settings": "b"})
 def make(name):
     time.sleep(float(sys.argv[2]))
@@ -119,6 +124,27 @@ def make(name):
     return {"who": np.array(os.getpid())}
 for _ in book.pieces([str(i) for i in range(12)], make, wait=0.01): pass
 print("end", flush=True)
+"""
+
+#: three processes that make, finish and delete a journal over and over; status 1 of an exception
+CROWD = """
+import os, sys
+import numpy as np
+from landscape.journal import Journal, discard
+def rounds(mine):
+    for _ in range(40):
+        with Journal(sys.argv[1], {"weights": "a"}) as book:
+            values = {name: piece["a"].item() for name, piece in
+                      book.pieces("abcde", lambda name: {"a": np.array(ord(name))}, wait=0.001)}
+        assert values == {name: ord(name) for name in "abcde"}
+        discard(sys.argv[1])
+children = []
+for mine in range(3):
+    children.append(os.fork())
+    if not children[-1]:
+        rounds(mine)
+        os._exit(0)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
@@ -144,3 +170,35 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     stuck.communicate()
     said = worker(tmp_path / "j", 0).communicate(timeout=60)[0].split()
     assert said[:12] == [str(i) for i in range(12)]
+
+
+def test_the_last_one_deletes(tmp_path):
+    """Who is done leaves the pieces to those who wait for them."""
+    slow = worker(tmp_path / "j", 1)
+    while not (tmp_path / "j/.lock").exists():
+        time.sleep(0.01)
+    Journal(tmp_path / "j", ONE).piece("11", lambda: {"who": np.array(0)})
+    discard(tmp_path / "j")
+    assert (tmp_path / "j/11.npz").exists()
+    slow.send_signal(signal.SIGKILL)
+    slow.communicate()
+    discard(tmp_path / "j")
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_may_begin_while_others_delete(tmp_path):
+    argv = [sys.executable, "-c", CROWD, str(tmp_path / "j")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_without_locks_is_no_reason_to_wait(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    book = Journal(tmp_path / "j", ONE)
+    assert [name for name, _ in book.pieces("ab", lambda name: {})] == ["a", "b"]
+    discard(tmp_path / "j")
+    assert not list(tmp_path.iterdir())

@@ -2,8 +2,8 @@
 
 A journal is a folder: ``journal.json`` says of what, then one ``.npz`` a piece, each written in one
 step. So a run that was killed takes up where it stopped and ends in the same bytes, and several
-processes share one computation: a piece is done by whoever locks it first, and the lock of a
-process that dies is gone with it.
+processes share one computation: a piece is done by whoever locks it first, the last one to leave
+deletes the folder, and the locks of a process that dies are gone with it.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
+from glob import escape
 from pathlib import Path
-from typing import Union
+from typing import IO, Any, Self, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,13 @@ from landscape.result import write
 Piece = Mapping[str, NDArray]
 Place = Union[str, os.PathLike[str], "Journal", None]
 _HEAD = "journal.json"
+_LOCK = ".lock"  # its byte 0 is shared by those who use the folder, the others stand for pieces
 
 
 class Journal:
     """Pieces by name, under a fingerprint of all that they depend on.
+
+    Inside ``with`` nobody else discards it.
 
     Parameters
     ----------
@@ -58,19 +62,34 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str] | None, fingerprint: Mapping[str, str]) -> None:
         self.path = None if path is None else Path(path)
         self.fingerprint = {"code": code(), **fingerprint}
-        if self.path is not None and self.path.exists():
+        self._uses = 0
+        self._file: IO[bytes] | None = None  # of the locks, while in use
+        if self.path is not None:
             self._check(self.path)
+
+    def __enter__(self) -> Self:
+        self._uses += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._uses -= 1
+        if not self._uses and self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _check(self, path: Path) -> None:
         """Compare what an existing folder says of itself."""
         head = path / _HEAD
         seen = [*path.glob("[!.]*")]  # before the head, which another process may write now
-        if not head.is_file():
-            if path.is_dir() and not seen:
-                return
-            raise ValueError(f"{path} is no journal: it has no {_HEAD}; choose another place")
         try:
             found = json.loads(head.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            empty = not seen or not any(path.glob("[!.]*"))  # discarded just now
+            if not path.exists() or (path.is_dir() and empty):
+                return
+            raise ValueError(
+                f"{path} is no journal: it has no {_HEAD}; choose another place"
+            ) from None
         except ValueError as error:
             raise ValueError(f"{head} is damaged ({error}); delete {path}") from None
         keys = sorted(found.keys() | self.fingerprint.keys())
@@ -105,7 +124,8 @@ class Journal:
         found = self.read(name)
         if found is None:
             found = make()
-            self._keep(name, found)
+            with self:
+                self._keep(name, found)
         return found
 
     def pieces(
@@ -123,32 +143,22 @@ class Journal:
             Seconds between looks at what other processes are busy with.
         """
         left = list(names)
-        while left:
-            busy = []
-            for name in left:
-                found = self.read(name)
-                if found is None:
-                    with self._locked(name) as mine:
-                        if mine:  # another may have finished it since
-                            found = self.piece(name, partial(make, name))
-                if found is None:
-                    busy.append(name)
-                else:
-                    yield name, found
-            if len(busy) == len(left):
-                time.sleep(wait)
-            left = busy
-
-    def discard(self) -> None:
-        """Delete the folder: what it held is in a result now."""
-        if self.path is not None:
-            discard(self.path)
-
-    def _begin(self, path: Path) -> None:
-        """Say what the folder is of, if nobody has."""
-        if not (path / _HEAD).exists():
-            write(path / _HEAD, json.dumps(self.fingerprint, sort_keys=True).encode())
-        self._check(path)
+        with self:
+            while left:
+                busy = []
+                for name in left:
+                    found = self.read(name)
+                    if found is None:
+                        with self._locked(name) as mine:
+                            if mine:  # another may have finished it since
+                                found = self.piece(name, partial(make, name))
+                    if found is None:
+                        busy.append(name)
+                    else:
+                        yield name, found
+                if len(busy) == len(left):
+                    time.sleep(wait)
+                left = busy
 
     def _keep(self, name: str, piece: Piece) -> None:
         if self.path is None:
@@ -158,26 +168,38 @@ class Journal:
         np.savez(data, **piece)  # type: ignore[arg-type]
         write(self.path / f"{name}.npz", data.getvalue())
 
+    def _begin(self, path: Path) -> IO[bytes]:
+        """Make the folder, if nobody has, and hold it; say what it is of."""
+        while self._file is None or not _stands(self._file, path):
+            if self._file is not None:
+                self._file.close()
+            path.mkdir(parents=True, exist_ok=True)
+            try:
+                self._file = open(path / _LOCK, "a+b")  # noqa: SIM115
+            except FileNotFoundError:  # discarded just now
+                self._file = None
+                continue
+            _lock(self._file, 0, "LOCK_SH")  # waits for who is discarding it
+        if not (path / _HEAD).exists():
+            write(path / _HEAD, json.dumps(self.fingerprint, sort_keys=True).encode())
+        self._check(path)
+        return self._file
+
     @contextmanager
     def _locked(self, name: str) -> Iterator[bool]:
         """Hold the lock of a piece, or say that another process does."""
         if self.path is None:
             yield True
             return
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system: two may do the same piece, harmlessly
-            yield True
+        file = self._begin(self.path)
+        byte = 1 + int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+        if not _lock(file, byte, "LOCK_EX", "LOCK_NB"):
+            yield False
             return
-        self._begin(self.path)
-        with open(self.path / ".lock", "ab") as file:
-            start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, start)
-            except OSError:
-                yield False
-                return
+        try:
             yield True
+        finally:
+            _lock(file, byte, "LOCK_UN")
 
 
 def opened(place: Place) -> Journal:
@@ -192,17 +214,59 @@ def opened(place: Place) -> Journal:
 
 
 def discard(path: str | os.PathLike[str]) -> None:
-    """Delete a journal, if this is one; in one step for who looks at its place.
+    """Delete a journal, if this is one that no other process uses; the last one deletes it.
+
+    In one step for who looks at its place.
 
     Examples
     --------
     >>> discard("nothing/there")
     """
     path = Path(path)
-    if (path / _HEAD).is_file():
-        away = path.with_name(f".{path.name}.{os.getpid()}")
-        path.rename(away)
-        shutil.rmtree(away)
+    if not (path / _HEAD).is_file():
+        return
+    try:
+        with open(path / _LOCK, "a+b") as file:
+            if not _lock(file, 0, "LOCK_EX", "LOCK_NB") or not _stands(file, path):
+                return
+            _sweep(path)
+            path.rename(path.with_name(f".{path.name}.{os.getpid()}"))
+    except FileNotFoundError:  # by another process, just now
+        return
+    _sweep(path)
+
+
+def _sweep(path: Path) -> None:
+    """Delete discarded folders: that of this process, and of others that were killed over it."""
+    for away in path.parent.glob(f".{escape(path.name)}.*"):
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def _stands(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file of locks is that of the folder which is there now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path / _LOCK))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: IO[bytes], byte: int, *how: str) -> bool:
+    """Lock or unlock one byte, by names of ``fcntl``, or say that another process has it.
+
+    True also where there are no such locks: two may do the same piece, harmlessly.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    flags: Any = sum(getattr(fcntl, name) for name in how)
+    try:
+        fcntl.lockf(file, flags, 1, byte)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @cache

@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
@@ -47,7 +48,7 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
         model, batches = bound.args[:2]
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model must be an nn.Module, got {type(model).__name__}")
-        with untouched(model):
+        with untouched(model), ExitStack() as inside:
             model.eval()
             check_finite(model)
             check(batches)
@@ -64,7 +65,8 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
                     "settings": hashlib.sha256(told).hexdigest(),
                     "torch": torch.__version__,
                 }
-                bound.arguments["journal"] = Journal(bound.arguments["journal"], depends)
+                book = Journal(bound.arguments["journal"], depends)
+                bound.arguments["journal"] = inside.enter_context(book)
             result = function(*bound.args, **bound.kwargs)
         result = stamp(
             result,
