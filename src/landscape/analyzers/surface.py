@@ -12,6 +12,7 @@ from torch import nn
 
 from landscape.analyzers import Progress, analyzer, silent
 from landscape.analyzers._policy import policy
+from landscape.analyzers._relief import relief
 from landscape.analyzers._sampling import Interpolated, Steps, adapt, grid
 from landscape.journal import Journal, Piece, Place, opened
 from landscape.result import Result
@@ -113,10 +114,14 @@ def surface(
         ``nll_se`` (standard error over examples), ``accuracy`` (share; of the largest target where
         targets are soft), ``l2`` (half the sum of squares of the decayed parameters) and ``norms``
         (the sum of their tensors' norms), both exact in closed form; what is not finite stays so.
-        ``cosine`` of the two directions. In adaptive mode ``nll`` is interpolated and ``nll_se``
-        and ``accuracy`` are those of ``node``; there is also ``slope`` over ``direction`` and
-        ``curvature`` over ``direction``, ``other`` at the centre, of the interpolant: of a smooth
-        network ``d' H d``; of one with ReLUs also what their kinks add, which the Hessian lacks.
+        ``cosine`` of the two directions. ``relief_nll``, ``relief_decay`` (largest minus smallest)
+        and the decay's ``relief_share``; over ``radius``, what a ring has over the centre: ``rise``
+        and ``rise_decay`` (nats), ``drop`` (of accuracy), the decay's ``rise_share``.
+
+        In adaptive mode ``nll`` is interpolated and ``nll_se`` and ``accuracy`` are those of
+        ``node``; there is also ``slope`` over ``direction`` and ``curvature`` over ``direction``,
+        ``other`` at the centre, of the interpolant: of a smooth network ``d' H d``; of one with
+        ReLUs also what their kinks add, which the Hessian lacks.
 
     References
     ----------
@@ -167,10 +172,11 @@ def surface(
         result = xr.concat(found, numbers, join="outer", data_vars="all")
     form = "norms" if isinstance(weight_decay, NormSum) else "l2"
     amount = getattr(weight_decay, "coefficient", weight_decay)
-    return result.assign_attrs(
+    result = result.assign_attrs(
         decay=json.dumps({"form": form, "coefficient": amount}, sort_keys=True),
         interpolated=int(mode == "adaptive"),
     )
+    return relief(result, sum(len(inputs) for inputs, _ in batches))
 
 
 def _slices(
