@@ -55,7 +55,7 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
             check_repeatable(model, batches)
             torch.manual_seed(bound.arguments.get("seed", 0))
             digest = fingerprint(model)
-            settings = {k: v for k, v in bound.kwargs.items() if k not in _BESIDE}
+            settings = {k: _told(v) for k, v in bound.kwargs.items() if k not in _BESIDE}
             if "journal" in bound.arguments:
                 told = json.dumps(settings, sort_keys=True, default=plain).encode()
                 depends = {
@@ -81,6 +81,13 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
         return result.assign_attrs(model=type(model).__name__, family="", data="")
 
     return wrapper
+
+
+def _told(value: Any) -> Any:
+    """A setting as it is stored: several networks by their fingerprints."""
+    if isinstance(value, list | tuple):
+        return [fingerprint(item) if isinstance(item, nn.Module) else item for item in value]
+    return value
 
 
 def contents(batches: Batches) -> str:
