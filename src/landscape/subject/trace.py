@@ -99,9 +99,12 @@ class Trace:
         return found
 
 
-def trace(model: nn.Module, inputs: Tensor) -> Trace:
-    """Run ``model`` once on ``inputs`` and record the graph; leaves the model as it was."""
-    recorder = _Recorder(model)
+def trace(model: nn.Module, inputs: Tensor, recorder: "Recorder | None" = None) -> Trace:
+    """Run ``model`` once on ``inputs`` and record the graph; leaves the model as it was.
+
+    A ``recorder`` of one's own sees every operation as it is recorded.
+    """
+    recorder = recorder or Recorder(model)
     inputs = inputs.detach().to(next(model.parameters(), inputs).device)
     places = of_images(inputs) if inputs.ndim == 4 else None
     recorder.note(inputs, Node("input", "", 0, (), tuple(inputs.shape), places))
@@ -117,7 +120,9 @@ def trace(model: nn.Module, inputs: Tensor) -> Trace:
     return recorder.trace
 
 
-class _Recorder(TorchFunctionMode):
+class Recorder(TorchFunctionMode):
+    """Notes every torch function whose arguments descend from the input."""
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.trace = Trace()
@@ -130,6 +135,7 @@ class _Recorder(TorchFunctionMode):
         self.calls = 0
 
     def listen(self, model: nn.Module) -> list[Any]:
+        """Follow which module is running; the handles of the hooks."""
         handles = []
         for name, module in model.named_modules():
 
@@ -151,13 +157,16 @@ class _Recorder(TorchFunctionMode):
         return handles
 
     def numbers_of(self, value: Any) -> tuple[int, ...]:
+        """Nodes of all tensors in a value, -1 for those that do not descend from the input."""
         return tuple(self.numbers.get(id(t), -1) for t in tensors(value))
 
     def known(self, value: Any) -> Places | None:
+        """Places of a tensor that has been noted."""
         number = self.numbers.get(id(value), -1)
         return self.trace.nodes[number].places if number >= 0 else None
 
     def note(self, value: Tensor, node: Node) -> None:
+        """Number a tensor as the next node."""
         number = len(self.trace.nodes)
         past = flow = 1 << number
         for parent in node.parents:
