@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 
 import landscape
 from landscape import datasets
+from landscape.analyzers import fingerprint
 from landscape.models.card import find, zoo
 from landscape.models.checkpoints import Checkpoint, checkpoint, pick
-from landscape.study import prepare, untrained
+from landscape.study import prepare, twins, untrained
 
 TRIO = ("resnet_s", "vit_s", "alternet_s")
 
@@ -177,6 +178,16 @@ def test_a_network_that_comes_with_its_weights_has_no_random_twin(tmp_path):
     assert torch.equal(case.model[0].weight, torch.nn.Conv2d(3, 10, 3).weight)
     with pytest.raises(ValueError, match="comes with its weights: there is no random twin"):
         prepare(f"{file}:net", weights="random", limit=2)
+
+
+def test_twins_are_other_draws_than_the_network_and_repeat():
+    card = find("vit_s")
+    own = fingerprint(untrained(card, 4))
+    found = [fingerprint(twin) for twin in twins(card, 3, 4)]
+    assert found == [fingerprint(twin) for twin in twins(card, 3, 4)]
+    assert len({own, *found}) == 4
+    with pytest.raises(ValueError, match="at least one twin, got 0"):
+        twins(card, 0, 4)
 
 
 def test_untrained_networks_are_drawn_by_seed_and_leave_the_generator():

@@ -110,6 +110,9 @@ def test_nan_has_a_reason(images):
     )
 
 
+OWN = nn.Conv2d(1, 2, 1).double()
+
+
 @pytest.mark.parametrize(
     ("controls", "twins", "told"),
     [
@@ -117,6 +120,8 @@ def test_nan_has_a_reason(images):
         ("noise", (), "sequence of names"),
         (["untrained"], (), r"needs networks of the same architecture.*twins=\[build"),
         (["noise"], [gain(1.0)], "'untrained' is not among the controls"),
+        (["untrained"], [OWN, gain(1.0)], "twin 1 has the weights of the network"),
+        (["untrained"], [gain(1.0), gain(2.0), gain(1.0)], "twin 3 has the weights of twin 1"),
         (["untrained"], [nn.Conv2d(1, 2, 1).double(), nn.Conv2d(2, 2, 3)], "twin 2 has another"),
     ],
 )
@@ -127,7 +132,7 @@ def test_what_makes_no_sense_is_refused(controls, twins, told, images):
         return xr.Dataset({"x": ("side", [1.0] * 4, about)}, {"side": ("side", width, about)})
 
     with pytest.raises(ValueError, match=told):
-        controlled(shape, nn.Conv2d(1, 2, 1).double(), images, controls, twins, 0)
+        controlled(shape, OWN, images, controls, twins, 0)
 
 
 def test_a_control_that_says_nothing_here(images):

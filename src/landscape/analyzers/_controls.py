@@ -23,6 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from landscape.analyzers import fingerprint
 from landscape.subject.attention import Read, attending, uniform
 from landscape.subject.batches import check_finite
 from landscape.subject.controls import INPUTS
@@ -78,9 +79,10 @@ def controlled(
     ------
     ValueError
         For an unknown control, ``"untrained"`` without twins, twins that differ in more than their
-        weights, or a control of attention that the network does not have.
+        weights or not at all, or a control of attention that the network does not have.
     """
     names = _names(controls, twins, choices)
+    _check_twins(model, twins)
     where = _sites(model, batches, names)
     result = measure(model, batches)
     if not names:
@@ -119,10 +121,20 @@ def _names(
         )
     if twins and "untrained" not in names:
         raise ValueError("there are twins, but 'untrained' is not among the controls")
+    return names
+
+
+def _check_twins(model: nn.Module, twins: Sequence[nn.Module]) -> None:
+    """Refuse twins whose weights are not their own: a network may be built with weights."""
+    seen = {fingerprint(model): "the network"}
     for number, twin in enumerate(twins, 1):
         if not isinstance(twin, nn.Module):
             raise TypeError(f"twin {number} must be an nn.Module, got {type(twin).__name__}")
-    return names
+        other = seen.setdefault(fingerprint(twin), f"twin {number}")
+        if other != f"twin {number}":
+            raise ValueError(
+                f"twin {number} has the weights of {other}: twins are drawn anew, by other seeds"
+            )
 
 
 def _sites(model: nn.Module, batches: Batches, names: Sequence[str]) -> list[Site]:

@@ -1,5 +1,5 @@
 """Networks and data by name: ready for an analyzer, or to be trained."""
 
-from landscape.study.case import Case, prepare, untrained
+from landscape.study.case import Case, prepare, twins, untrained
 
-__all__ = ["Case", "prepare", "untrained"]
+__all__ = ["Case", "prepare", "twins", "untrained"]

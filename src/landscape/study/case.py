@@ -150,11 +150,35 @@ def untrained(card: Card, seed: int) -> nn.Module:
         return card.build().eval()
 
 
+def twins(card: Card, count: int, seed: int) -> list[nn.Module]:
+    """Networks like ``untrained(card, seed)``, and other ones: drawn by the seeds that follow.
+
+    Raises
+    ------
+    ValueError
+        If the network comes with its weights, or ``count`` is below 1.
+
+    Examples
+    --------
+    >>> one, two = twins(find("vit_s"), 2, seed=0)
+    >>> bool((one.head.weight == two.head.weight).all())
+    False
+    """
+    _check_drawn(card)
+    if count < 1:
+        raise ValueError(f"the control 'untrained' needs at least one twin, got {count}")
+    return [untrained(card, seed + number) for number in range(1, count + 1)]
+
+
+def _check_drawn(card: Card) -> None:
+    if card.fixed:
+        raise ValueError(f"{card.name} comes with its weights: there is no random twin of it")
+
+
 def _load(network: nn.Module, card: Card, data: str, weights: str | None) -> dict[str, Any]:
     """Put the weights that are meant into a fresh network; says which they are."""
     if weights == "random":
-        if card.fixed:
-            raise ValueError(f"{card.name} comes with its weights: there is no random twin of it")
+        _check_drawn(card)
         return {"weights": "random"}
     wanted = parse(weights) if weights else Checkpoint()
     if wanted is None:
