@@ -72,11 +72,14 @@ def measure(
     for path in [*paths, picture] if figure else paths:
         check_writable(path)
     function = getattr(landscape, analyzer)
-    long = "journal" in signature(function).parameters
+    takes = signature(function).parameters
+    long = "journal" in takes
     results = []
     for case, path in zip(cases, paths, strict=True):
         place = path.with_suffix(".journal")
         more = settings | ({"journal": place} if long else {})
+        if "mean" in takes:  # what a normalised input is in pixels
+            more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
         with _resumable(place), shown(case.name) as progress:
             result = function(case.model, case.batches, seed=seed, progress=progress, **more)
         results.append(landscape.label(result, **case.facts))

@@ -1,12 +1,13 @@
 """Pictures of results: one analyzer a file, found by folder. Nothing here computes or needs torch.
 
 A file has ``plot(result, *, ax=None, **kwargs) -> Axes``. It may have a ``LAYOUT``, which says how
-the results of several models share a figure; ``shared(results, **kwargs) -> dict``, the keywords
-that they have in common then; ``VIEWS``, the choices of a keyword ``view``, a row each; and
-``CONDITIONS = True`` where what decides the answer (loss, augmentation, ...) must stand below.
+the results of several models share a figure (if a dictionary, for each view, and each view is a
+figure of its own); ``shared(results, **kwargs) -> dict``, the keywords that they have in common
+then; ``VIEWS``, the choices of a keyword ``view``, a row each; and ``CONDITIONS = True`` where what
+decides the answer (loss, augmentation, ...) must stand below.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from itertools import product
@@ -80,7 +81,9 @@ def figure(
     if len(analyzers) > 1:
         raise ValueError(f"one figure shows one analyzer, not {', '.join(analyzers)}")
     file = _file(results[0])
-    layout: style.Layout = getattr(file, "LAYOUT", style.Layout())
+    layout = getattr(file, "LAYOUT", style.Layout())
+    if isinstance(layout, Mapping):
+        layout = layout[kwargs.get("view") or next(iter(layout))]
     if hasattr(file, "shared"):
         kwargs = file.shared(results, **kwargs) | kwargs
     if width is None:
