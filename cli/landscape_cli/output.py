@@ -29,7 +29,7 @@ def places(output: Path, cases: Sequence[str], analyzer: str) -> tuple[list[Path
         names = [f"{output.stem}.{case.partition('@')[0]}.nc" for case in cases]
         paths = [output] if len(cases) == 1 else [output.with_name(name) for name in names]
         figure = output.with_suffix(".png")
-    elif suffix[1:] in {"csv", "json", *_formats()} and not output.is_dir():
+    elif suffix[1:] in {"csv", "json", "html", *_formats()} and not output.is_dir():
         raise ValueError(
             f"cannot write a result as '{output}'; give a folder or a file.nc "
             "('landscape plot' and 'landscape export' make other files of it)"
@@ -44,8 +44,8 @@ def places(output: Path, cases: Sequence[str], analyzer: str) -> tuple[list[Path
     return paths, figure
 
 
-def draw(results: Sequence[Any], path: Path) -> Path:
-    """Draw results of one analyzer in one figure and write it; its suffix is the format.
+def draw(results: Sequence[Any], path: Path, **choice: Any) -> Path:
+    """Draw results of one analyzer in one figure or page and write it; its suffix is the format.
 
     Raises
     ------
@@ -57,10 +57,12 @@ def draw(results: Sequence[Any], path: Path) -> Path:
     from landscape.result import write
 
     form = path.suffix.lower()[1:]
+    if form == "html":
+        return write(path, landscape.page(results, **choice).encode())
     if form not in _formats():
-        choices = ", ".join(f".{known}" for known in sorted(_formats()))
+        choices = ", ".join(f".{known}" for known in sorted([*_formats(), "html"]))
         raise ValueError(f"cannot write a figure as '{path}'; choose {choices}")
-    figure = landscape.figure(results)
+    figure = landscape.figure(results, **choice)
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with paper(), BytesIO() as file:
         figure.savefig(file, format=form, metadata=undated.get(form))

@@ -30,6 +30,7 @@ _HOME = {
     "save": "result",
     "plot": "plots",
     "figure": "plots",
+    "page": "plots",
 }
 
 

@@ -7,6 +7,7 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from landscape.plots import figure, surface
+from landscape.plots._height import levels
 
 
 def plane(model="resnet_s", family="conv", *, size=(11, 11), rise=4.0, radius=1.0, settings=None):
@@ -57,11 +58,12 @@ def test_alpha_is_the_x_axis_also_of_a_plane_that_is_not_square():
 
 
 @pytest.mark.parametrize("relief", [False, True])
-@pytest.mark.parametrize("quantity", ["nll", "l2", "loss"])
+@pytest.mark.parametrize("quantity", ["nll", "l2", "loss", "decay", "accuracy"])
 def test_quantities(quantity, relief):
     result = plane()
     ax = surface.plot(result, ax=new(), quantity=quantity, relief=relief)
-    expected = result["nll"] + 0.05 * result["l2"] if quantity == "loss" else result[quantity]
+    made = {"loss": result["nll"] + 0.05 * result["l2"], "decay": 0.05 * result["l2"]}
+    expected = made[quantity] if quantity in made else result[quantity]
     expected = expected - expected.sel(alpha=0, beta=0) * relief
     assert filled(ax).zmin == pytest.approx(float(expected.min()))
     assert filled(ax).zmax == pytest.approx(float(expected.max()))
@@ -70,14 +72,15 @@ def test_quantities(quantity, relief):
         "nll": "negative log-likelihood",
         "l2": "half the squared norm",
         "loss": "negative log-likelihood + 0.05 × half the squared norm",
+        "decay": "0.05 × half the squared norm",
+        "accuracy": "accuracy",
     }
-    assert bar == (
-        names[quantity] + ", minus that of the centre" * relief + " [nats]" * (quantity != "l2")
-    )
+    nats = " [nats]" * (quantity not in ("l2", "accuracy"))
+    assert bar == names[quantity] + ", minus that of the centre" * relief + nats
 
 
 def test_bad_choices_are_refused():
-    with pytest.raises(ValueError, match=r"unknown quantity 'acc'\. Choices: nll, l2, loss"):
+    with pytest.raises(ValueError, match=r"unknown quantity 'acc'\. Choices: nll, l2, decay"):
         surface.plot(plane(), ax=new(), quantity="acc")
     with pytest.raises(ValueError, match="no weight_decay"):
         surface.plot(plane(settings={"seed": 0}), ax=new(), quantity="loss")
@@ -154,11 +157,11 @@ def test_clean_planes_have_no_hatch():
     ],
 )
 def test_levels_hold_all_values_and_are_few(values):
-    levels = surface._levels(np.array(values))
-    assert levels[0] <= min(values)
-    assert max(values) <= levels[-1]
-    assert (np.diff(levels) > 0).all()
-    assert 2 <= len(levels) <= 18
+    found = levels(np.array(values))
+    assert found[0] <= min(values)
+    assert max(values) <= found[-1]
+    assert (np.diff(found) > 0).all()
+    assert 2 <= len(found) <= 18
 
 
 def test_chosen_levels_that_leave_values_out_say_so():

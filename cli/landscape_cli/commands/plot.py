@@ -12,16 +12,26 @@ import click
     "--output",
     metavar="FIGURE",
     required=True,
-    help="The suffix is the format: .png, .pdf, .svg, ...",
+    help="The suffix is the format: .png, .pdf, .svg, ...; of surfaces also .html, a page to turn "
+    "them on, in one file that needs no network.",
 )
-def command(paths: tuple[str, ...], output: str) -> None:
+@click.option(
+    "--view",
+    metavar="NAME",
+    help="Only this view of an analyzer that has several: spectra or depth of fourier, contour or "
+    "3d of surface, ... (a wrong name lists them).",
+)
+def command(paths: tuple[str, ...], output: str, view: str | None) -> None:
     """Draw stored RESULTs of one analyzer in one figure.
 
     \b
     Example:
       landscape plot results/*@deadleaves/fourier.nc -o fourier.pdf
+      landscape plot results/*@deadleaves/surface.nc --view 3d -o surface.png
+      landscape plot results/*@deadleaves/surface.nc -o surface.html
     """  # noqa: D301
     import landscape
     from landscape_cli.output import draw
 
-    click.echo(draw([landscape.load(path) for path in paths], Path(output)))
+    choice = {} if view is None else {"view": view}
+    click.echo(draw([landscape.load(path) for path in paths], Path(output), **choice))

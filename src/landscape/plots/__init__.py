@@ -3,8 +3,9 @@
 A file has ``plot(result, *, ax=None, **kwargs) -> Axes``. It may have a ``LAYOUT``, which says how
 the results of several models share a figure (if a dictionary, for each view, and each view is a
 figure of its own); ``shared(results, **kwargs) -> dict``, the keywords that they have in common
-then; ``VIEWS``, the choices of a keyword ``view``, a row each; and ``CONDITIONS = True`` where what
-decides the answer (loss, augmentation, ...) must stand below.
+then; ``VIEWS``, the choices of a keyword ``view``, a row each (those in three dimensions only on
+request); ``CONDITIONS = True`` where what decides the answer (loss, augmentation, ...) must stand
+below; and ``page(results, **kwargs) -> str``, interactive HTML.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,12 +76,7 @@ def figure(
         If there is no result, or there are several analyzers.
     """
     results = [results] if isinstance(results, xr.Dataset) else list(results)
-    if not results:
-        raise ValueError("no results to draw; give at least one")
-    analyzers = sorted({str(r.attrs.get("analyzer", "")) for r in results})
-    if len(analyzers) > 1:
-        raise ValueError(f"one figure shows one analyzer, not {', '.join(analyzers)}")
-    file = _file(results[0])
+    file = _common_file(results, **kwargs)
     layout = getattr(file, "LAYOUT", style.Layout())
     if isinstance(layout, Mapping):
         layout = layout[kwargs.get("view") or next(iter(layout))]
@@ -98,6 +94,44 @@ def figure(
             together = line.replace(" · ", "\N{NO-BREAK SPACE}· ")  # no line begins with a dot
             _below(fig, fill(together, int(17 * width)))
     return fig
+
+
+def page(results: Result | Sequence[Result], **kwargs: Any) -> str:
+    """Draw the results of several models as an interactive page, in HTML that loads nothing.
+
+    Parameters
+    ----------
+    results
+        Of one analyzer.
+    kwargs
+        For the ``page`` of its file.
+
+    Raises
+    ------
+    ValueError
+        If the results of this analyzer have no page, or plotly is not installed.
+    """
+    results = [results] if isinstance(results, xr.Dataset) else list(results)
+    file = _common_file(results, **kwargs)
+    if not hasattr(file, "page"):
+        analyzer = results[0].attrs["analyzer"]
+        raise ValueError(f"results of {analyzer} have no page; draw them as .png, .pdf or .svg")
+    return str(file.page(results, **kwargs))
+
+
+def _common_file(results: Sequence[Result], **kwargs: Any) -> ModuleType:
+    """Find the file of the one analyzer, and check that it has the view."""
+    if not results:
+        raise ValueError("no results to draw; give at least one")
+    analyzers = sorted({str(r.attrs.get("analyzer", "")) for r in results})
+    if len(analyzers) > 1:
+        raise ValueError(f"one figure shows one analyzer, not {', '.join(analyzers)}")
+    file = _file(results[0])
+    choices = getattr(file, "VIEWS", ())
+    if "view" in kwargs and kwargs["view"] not in choices:
+        known = f"Choices: {', '.join(choices)}" if choices else f"{analyzers[0]} has only one"
+        raise ValueError(f"unknown view '{kwargs['view']}'. {known}")
+    return file
 
 
 def _overlay(
@@ -124,17 +158,24 @@ def _panels(
     most = max(1, round(_ACROSS * width / style.DOUBLE_COLUMN))
     columns = ceil(len(results) / ceil(len(results) / most))
     share = dict(zip(getattr(file, "VIEWS", (None,)), layout.share, strict=True))
-    views = [view for view in share if kwargs.get("view", view) == view] or [None]
+    flat = [view for view, common in share.items() if common != "xyz"]
+    views = [kwargs["view"]] if kwargs.get("view") else flat
+    solid = share[views[0]] == "xyz"
     rows = ceil(len(results) / columns) * len(views)
     side = (width - 0.6 * ("colorbar" in known) - 0.3) / columns - 0.25
     height = rows * (side * layout.height + 0.55) + 0.25 * ("legend" in known)
     fig = Figure((width, height), layout="compressed" if layout.equal else "constrained")
-    grid = fig.subplots(rows, columns, squeeze=False)
+    made: dict[str, Any] = {}
+    if solid:  # a layout engine learns the place of labels in three dimensions one draw too late
+        fig.set_layout_engine("none")
+        margins = {"left": 0, "right": 1, "bottom": 0.1, "top": 1 - 0.4 * rows / height}
+        made = {"subplot_kw": {"projection": "3d"}, "gridspec_kw": margins | {"wspace": 0}}
+    grid = fig.subplots(rows, columns, squeeze=False, **made)
     names = style.names(results)
     for i, j in product(range(len(results)), range(len(views))):
         row, column = i // columns * len(views) + j, i % columns
         ax, first = grid[row, column], grid[j, 0]
-        if ax is not first:
+        if ax is not first and not solid:
             ax.sharex(first)
             if share.get(views[j]) == "xy":
                 ax.sharey(first)
@@ -146,7 +187,7 @@ def _panels(
         file.plot(results[i], ax=ax, **(options | kwargs))
         remarks = ax.get_title().split("\n")[1:]
         ax.set_title("\n".join([names[i], *remarks] if j == 0 else remarks))
-        if column > 0:
+        if column > 0 and not solid:
             ax.set_ylabel("")
             ax.tick_params(labelleft=share.get(views[j]) != "xy")
     for ax in grid[-len(views) :, (len(results) - 1) % columns + 1 :].flat:

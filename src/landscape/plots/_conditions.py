@@ -32,21 +32,47 @@ def conditions(result: Result) -> str:
     return " · ".join(filter(None, _known(result).values()))
 
 
+def slices(results: Sequence[Result]) -> dict[str, str]:
+    """Tell of slices what stands elsewhere in a figure, too: for a page, in rows."""
+    rows = []
+    for result in results:
+        settings = json.loads(result.attrs.get("settings", "{}"))
+        facts = json.loads(result.attrs.get("facts", "{}"))
+        told = {"loss": _loss(settings), "data": str(result.attrs.get("data", ""))}
+        told |= {k: v for k, v in _known(result).items() if k not in ("directions", "weights")}
+        told["checkpoint"] = _weights(str(facts.get("weights", "")))
+        if digest := facts.get("weights_sha256"):
+            told["checkpoint"] += f", sha256 {digest[:12]}"
+        told["directions"] = _directions(settings)
+        if "seed" in settings:
+            told["directions"] += f", seed {settings['seed']}"
+        sizes = " × ".join(str(result.sizes[n]) for n in ("alpha", "beta") if n in result.dims)
+        mode = settings.get("mode", "exact")
+        told["grid"] = f"{sizes} points" + (", interpolated" if mode == "adaptive" else "")
+        told["made by"] = f"landscape {facts['landscape']}" if "landscape" in facts else ""
+        rows.append(told)
+    return {key: text for key, text in gathered(results, rows).items() if text}
+
+
 def common(results: Sequence[Result]) -> str:
     """Conditions of all results; where they differ, each with the networks of which it is true."""
+    return " · ".join(filter(None, gathered(results, [_known(r) for r in results]).values()))
+
+
+def gathered(results: Sequence[Result], rows: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Make one text a key of what is known of each result."""
     names = style.names(results)
-    rows = [_known(result) for result in results]
-    told: list[str] = []
+    told: dict[str, str] = {}
     for key in dict.fromkeys(key for row in rows for key in row):
         where: dict[str, list[str]] = {}
         for name, row in zip(names, rows, strict=True):
             where.setdefault(row.get(key, ""), []).append(name)
         if len(where) == 1:
-            told += where
+            told[key] = next(iter(where))
         else:
             parts = [f"{text or f'{key} unknown'} ({', '.join(of)})" for text, of in where.items()]
-            told.append(" / ".join(parts))
-    return " · ".join(filter(None, told))
+            told[key] = " / ".join(parts)
+    return told
 
 
 def _known(result: Result) -> dict[str, str]:

@@ -57,7 +57,8 @@ class Layout:
     panels
         One axes for each model; otherwise all on the same axes.
     share
-        Which axes the panels of a row have in common, for each view.
+        Which axes the panels of a row have in common, for each view; ``"xyz"`` is a view in three
+        dimensions, whose limits the file's ``shared`` has to give.
     height
         Of one axes, as a multiple of its width.
     equal
@@ -65,7 +66,7 @@ class Layout:
     """
 
     panels: bool = True
-    share: tuple[Literal["xy", "x"], ...] = ("xy",)
+    share: tuple[Literal["xy", "x", "xyz"], ...] = ("xy",)
     height: float = 0.75
     equal: bool = False
 
