@@ -32,6 +32,8 @@ def measure(
     trust: bool = False,
     decay_form: Literal["l2", "norms"] = "l2",
     decayed: Literal["all", "matrices"] = "all",
+    controls: Sequence[str] = (),
+    inits: int = 3,
     **settings: Any,
 ) -> Path | None:
     """Run an analyzer on every network, save each result when it is there, draw all.
@@ -47,6 +49,7 @@ def measure(
     import landscape
     from landscape.journal import discard
     from landscape.result import check_writable
+    from landscape.study import twins
 
     if (decay_form, decayed) != ("l2", "all"):  # else the number alone says it
         from landscape.subject.penalty import penalty
@@ -74,12 +77,18 @@ def measure(
     function = getattr(landscape, analyzer)
     takes = signature(function).parameters
     long = "journal" in takes
+    for case in cases if "untrained" in controls else ():
+        twins(case.card, min(inits, 1), seed)  # now, if there are none
     results = []
     for case, path in zip(cases, paths, strict=True):
         place = path.with_suffix(".journal")
         more = settings | ({"journal": place} if long else {})
         if "mean" in takes:  # what a normalised input is in pixels
             more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
+        if controls:
+            more["controls"] = controls
+        if "untrained" in controls:
+            more["twins"] = twins(case.card, inits, seed)
         with _resumable(place), shown(case.name) as progress:
             result = function(case.model, case.batches, seed=seed, progress=progress, **more)
         results.append(landscape.label(result, **case.facts))

@@ -6,6 +6,7 @@
 `result`        the file of a result, to be read
 `weight_decay`  lambda of the L2 term of the loss
 `decay`         the same, of which form and on what
+`controls`      what else to measure, to see what an effect is due to
 ==============  ==================================================================
 """
 
@@ -150,6 +151,33 @@ decay = _all(
         help="Which parameters decay; matrices: no bias, no normalisation.",
     ),
 )
+
+
+def controls(*names: str) -> Decorator:
+    """Make the options on controls, for the names that say something under an analyzer."""
+    return _all(
+        click.option(
+            "--control",
+            "controls",
+            type=click.Choice(names),
+            multiple=True,
+            default=(),
+            help="Also measure with pixels shuffled, phases drawn anew, noise or one colour for "
+            "images; untrained twins; uniform attention, or its mean over images. Again for more.",
+        ),
+        click.option(
+            "--inits",
+            metavar="K",
+            type=int,
+            default=3,
+            show_default=True,
+            help="Untrained twins for --control untrained, drawn by the seeds after --seed.",
+        ),
+    )
+
+
+INPUTS = ("shuffled", "phase", "noise", "constant")
+OF_MODELS = ("untrained", "uniform", "mean")
 
 _MATRIX = click.option(
     "--matrix",

@@ -29,7 +29,7 @@ def gain(value):
     return net
 
 
-def level(model, batches):
+def level(model, batches, progress=silent):
     """Mean of the output and of its square, a ragged coordinate, and things that are no float."""
     with torch.no_grad():
         out = torch.cat([model(x).flatten(1) for x, _ in batches]).numpy()
@@ -54,14 +54,14 @@ def images():
 
 def test_without_controls_it_is_the_measurement(images):
     xr.testing.assert_identical(
-        controlled(level, gain(2.0), images, (), (), 0).drop_vars("drawn"),
+        controlled(level, gain(2.0), images, (), (), 0, silent).drop_vars("drawn"),
         level(gain(2.0), images).drop_vars("drawn"),
     )
 
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_an_input_control_is_the_measurement_on_other_images(name, images):
-    found = controlled(level, gain(2.0), images, [name], (), 3)
+    found = controlled(level, gain(2.0), images, [name], (), 3, silent)
     want = level(gain(2.0), INPUTS[name](images, 3))
     assert found.control.values.tolist() == [name]
     assert np.array_equal(found.control_level[0], want.level)
@@ -75,7 +75,7 @@ def test_an_input_control_is_the_measurement_on_other_images(name, images):
 
 def test_twins_are_averaged_and_their_spread_is_in_the_error(images):
     twins = [gain(v) for v in (1.0, 2.0, 6.0)]
-    found = controlled(level, gain(5.0), images, ["constant", "untrained"], twins, 0)
+    found = controlled(level, gain(5.0), images, ["constant", "untrained"], twins, 0, silent)
     parts = [level(twin, images) for twin in twins]
     row = found.sel(control="untrained")
     assert np.allclose(row.control_level, np.mean([p.level for p in parts], 0), rtol=1e-14)
@@ -83,7 +83,7 @@ def test_twins_are_averaged_and_their_spread_is_in_the_error(images):
     between = np.var([p.level for p in parts], 0, ddof=1) / 3
     assert np.allclose(row.control_level_se, np.sqrt(within + between), rtol=1e-14)
     assert found.control_networks.values.tolist() == [1, 3]
-    alone = controlled(level, gain(5.0), images, ["untrained"], twins[:1], 0)
+    alone = controlled(level, gain(5.0), images, ["untrained"], twins[:1], 0, silent)
     assert np.isfinite(alone.control_level).all()
     assert np.isnan(alone.control_level_se).all()  # of one twin no spread is known
 
@@ -91,22 +91,23 @@ def test_twins_are_averaged_and_their_spread_is_in_the_error(images):
 def test_random_draws_are_the_same_under_every_control(images):
     net = gain(2.0)
     torch.manual_seed(7)
-    found = controlled(level, net, images, list(INPUTS), (), 7)
+    found = controlled(level, net, images, list(INPUTS), (), 7, silent)
     assert (found.control_drawn == found.drawn).all()
 
 
 def test_nan_has_a_reason(images):
-    def ratio(model, batches):
+    def ratio(model, batches, progress):
         spread = model(batches[0][0]).var((2, 3)).mean().item()
         about = {"long_name": "ratio", "units": "dB"}
         return xr.Dataset({"ratio": ((), spread / spread if spread else np.nan, about)})
 
-    found = controlled(ratio, gain(2.0), images, ["noise", "constant"], (), 0)
+    found = controlled(ratio, gain(2.0), images, ["noise", "constant"], (), 0, silent)
     assert found.control_ratio[0] == 1
     assert np.isnan(found.control_ratio[1])
     assert "nothing to measure" in found.control_ratio.comment
     assert (
-        "comment" not in controlled(ratio, gain(2.0), images, ["noise"], (), 0).control_ratio.attrs
+        "comment"
+        not in controlled(ratio, gain(2.0), images, ["noise"], (), 0, silent).control_ratio.attrs
     )
 
 
@@ -126,27 +127,27 @@ OWN = nn.Conv2d(1, 2, 1).double()
     ],
 )
 def test_what_makes_no_sense_is_refused(controls, twins, told, images):
-    def shape(model, batches):
+    def shape(model, batches, progress):
         about = {"long_name": "x", "units": "1"}
         width = [str(s) for s in model.weight.shape]
         return xr.Dataset({"x": ("side", [1.0] * 4, about)}, {"side": ("side", width, about)})
 
     with pytest.raises(ValueError, match=told):
-        controlled(shape, OWN, images, controls, twins, 0)
+        controlled(shape, OWN, images, controls, twins, 0, silent)
 
 
 def test_a_control_that_says_nothing_here(images):
     with pytest.raises(ValueError, match="'noise' says nothing here; choose untrained"):
-        controlled(level, gain(1.0), images, ["noise"], (), 0, choices=["untrained"])
+        controlled(level, gain(1.0), images, ["noise"], (), 0, silent, choices=["untrained"])
     with pytest.raises(TypeError, match="twin 1 must be"):
-        controlled(level, gain(1.0), images, ["untrained"], [lambda x: x], 0)
+        controlled(level, gain(1.0), images, ["untrained"], [lambda x: x], 0, silent)
 
 
 def test_settings_tell_twins_by_their_fingerprints(images):
     @analyzer
     def levels(model, batches, *, controls=(), twins=(), seed=0, progress=silent):
         """Measure levels."""
-        return controlled(level, model, batches, controls, twins, seed).drop_vars("drawn")
+        return controlled(level, model, batches, controls, twins, seed, progress).drop_vars("drawn")
 
     twins = [gain(1.0), gain(2.0)]
     result = levels(gain(3.0), images, controls=["untrained"], twins=twins)
@@ -178,7 +179,7 @@ class Attends(nn.Module):
 
 def test_mean_attention_is_that_of_all_images_in_every_batch(images):
     net = Attends()
-    found = controlled(level, net, images, ["mean", "uniform"], (), 0)
+    found = controlled(level, net, images, ["mean", "uniform"], (), 0, silent)
     with torch.no_grad():
         net.fixed = torch.cat([net.weights(x) for x, _ in images]).mean(0)
         assert np.allclose(found.control_level[0], level(net, images).level, rtol=1e-10)
@@ -188,14 +189,15 @@ def test_mean_attention_is_that_of_all_images_in_every_batch(images):
 
 
 def test_mean_attention_of_one_image_is_its_own(images):
-    found = controlled(level, Attends(), [(images[0][0][:1], torch.zeros(1))] * 2, ["mean"], (), 0)
+    twice = [(images[0][0][:1], torch.zeros(1))] * 2
+    found = controlled(level, Attends(), twice, ["mean"], (), 0, silent)
     assert np.allclose(found.control_level[0], found.level, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["uniform", "mean"])
 def test_a_network_without_attention_is_refused(name, images):
     with pytest.raises(ValueError, match=f"'{name}' changes attention, and the network has none"):
-        controlled(level, gain(1.0), images, [name], (), 0)
+        controlled(level, gain(1.0), images, [name], (), 0, silent)
 
 
 def test_some_analyzers_take_controls():

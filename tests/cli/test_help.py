@@ -25,7 +25,8 @@ COMMANDS = sorted(
 ANALYZERS = sorted(
     path.stem for path in (Path(landscape.__file__).parent / "analyzers").glob("[!_]*.py")
 )
-NOT_ASKED = ("taps", "loss", "progress", "mean", "std")  # the last two are those of the case
+# the mean and deviation are those of the case, the twins are made by --inits
+NOT_ASKED = ("taps", "loss", "progress", "mean", "std", "twins")
 HEAVY = {"torch", "xarray", "matplotlib", "numpy", "rich", "timm"}
 
 

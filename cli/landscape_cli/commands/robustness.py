@@ -35,6 +35,7 @@ def _number(name: str, kind: type, default: Any, text: str) -> Any:
 @click.option("--clip", is_flag=True, default=False, help="Clip noisy pixels to their range.")
 @_number("--heat", int, 0, "Heat map of so many frequencies a side, an odd number; 0: none.")
 @_number("--heat-strength", float, 0.1, "RMS of its waves, where pixels run from 0 to 1.")
+@options.controls(*options.OF_MODELS)
 @options.output
 def command(strengths: tuple[float, ...], **shared: Any) -> Any:
     """Measure accuracy and NLL under noise of one band of frequencies at a time.

@@ -23,7 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.analyzers import fingerprint
+from landscape.analyzers import Progress, fingerprint
 from landscape.subject.attention import Read, attending, uniform
 from landscape.subject.batches import check_finite
 from landscape.subject.controls import INPUTS
@@ -31,10 +31,11 @@ from landscape.subject.guest import untouched
 from landscape.subject.objective import Batches
 from landscape.subject.sites import Site, sites
 
-Measure = Callable[[nn.Module, Batches], xr.Dataset]
+Measure = Callable[..., xr.Dataset]
 Subject = AbstractContextManager[tuple[nn.Module, Batches]]
 ATTENTION = ("uniform", "mean")
-CONTROLS = (*INPUTS, "untrained", *ATTENTION)
+OF_MODELS = ("untrained", *ATTENTION)
+CONTROLS = (*INPUTS, *OF_MODELS)
 
 _NOTHING = "NaN where a control leaves nothing to measure, as no power beside zero frequency"
 
@@ -46,6 +47,7 @@ def controlled(
     controls: Sequence[str],
     twins: Sequence[nn.Module],
     seed: int,
+    progress: Progress,
     *,
     choices: Sequence[str] = CONTROLS,
 ) -> xr.Dataset:
@@ -54,7 +56,7 @@ def controlled(
     Parameters
     ----------
     measure
-        ``(model, batches)`` to a result; random draws begin anew each time.
+        ``(model, batches, progress=progress)`` to a result; random draws begin anew each time.
     model, batches
         The network in eval mode, and its data.
     controls
@@ -63,6 +65,8 @@ def controlled(
         Networks of the same architecture, not trained, for ``"untrained"``. Left as they came.
     seed
         Of the controls of the input, and of what ``measure`` draws.
+    progress
+        Shows how far it got, and under which control.
     choices
         The controls under which the measurement makes sense.
 
@@ -84,17 +88,18 @@ def controlled(
     names = _names(controls, twins, choices)
     _check_twins(model, twins)
     where = _sites(model, batches, names)
-    result = measure(model, batches)
+    result = measure(model, batches, progress=progress)
     if not names:
         return result
     found, counts = [], []
     for name in names:
-        parts = []
+        parts: list[xr.Dataset] = []
         for subject in _subjects(name, model, batches, twins, seed, where):
+            who = f"twin {len(parts) + 1}" if name == "untrained" else name
             torch.manual_seed(seed)
             with subject as (network, data):
-                parts.append(measure(network, data))
-            _check_same(result, parts[-1], f"twin {len(parts)}" if name == "untrained" else name)
+                parts.append(measure(network, data, progress=_named(progress, who)))
+            _check_same(result, parts[-1], who)
         found.append(_mean(parts, name == "untrained"))
         counts.append(len(parts))
     return xr.Dataset(
@@ -205,6 +210,10 @@ def _means(model: nn.Module, batches: Batches, where: list[Site]) -> dict[int, T
             model(inputs.to(device))
             count += len(inputs)
     return {number: part / count for number, part in total.items()}
+
+
+def _named(progress: Progress, name: str) -> Progress:
+    return lambda items, total, label: progress(items, total, f"{label}, {name}")
 
 
 def _check_same(result: xr.Dataset, part: xr.Dataset, who: str) -> None:

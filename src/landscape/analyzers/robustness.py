@@ -1,6 +1,7 @@
 """Accuracy under noise of one band of frequencies, and under Fourier basis images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.analyzers import Progress, analyzer, silent
+from landscape.analyzers._controls import OF_MODELS, controlled
 from landscape.analyzers._labelled import averaged, label
 from landscape.analyzers._noise import (
     CENTRES,
@@ -50,6 +52,8 @@ def robustness(
     heat_strength: float = 0.1,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    controls: Sequence[str] = (),
+    twins: Sequence[nn.Module] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> Result:
@@ -95,6 +99,9 @@ def robustness(
         of each image gets a random sign.
     mean, std
         Of each channel, by which the inputs were normalised.
+    controls, twins
+        Also measure ``"untrained"`` twins of the network, or the network with ``"uniform"`` or
+        ``"mean"`` attention, as in `landscape.fourier`. Other images have no labels to be lost.
     seed
         Of the noise.
     progress
@@ -112,6 +119,7 @@ def robustness(
         ``replicate``. ``heat_error`` over ``vertical`` and ``horizontal`` on request. Standard
         errors ``_se`` are over images, each with the mean of its replicates. Coordinates of a
         band: ``frequency``, its mean radius, also in ``cycles`` per pixel; ``lower``, ``upper``.
+        Under controls ``control_...`` over ``control``, too.
 
     References
     ----------
@@ -130,9 +138,8 @@ def robustness(
     >>> bool(result.accuracy_drop.any()), result.sizes["band"]
     (False, 5)
     """
-    return _measure(
-        model,
-        batches,
+    measure = partial(
+        _measure,
         norm=norm,
         bands=bands,
         strengths=strengths,
@@ -142,8 +149,8 @@ def robustness(
         heat=heat,
         heat_strength=heat_strength,
         seed=seed,
-        progress=progress,
     )
+    return controlled(measure, model, batches, controls, twins, seed, progress, choices=OF_MODELS)
 
 
 def _measure(
