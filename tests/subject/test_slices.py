@@ -221,3 +221,4 @@ def test_the_cosine_of_directions(network):
     assert abs(cosine(first, second)) < 0.4
     nothing = {n: 0 * d for n, d in first.items()}
     assert cosine(first, nothing) != cosine(first, nothing)
+    assert cosine(first) != cosine(first)

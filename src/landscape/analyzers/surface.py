@@ -22,6 +22,7 @@ from landscape.subject.loss import Loss, cross_entropy
 from landscape.subject.objective import Batches, Objective
 from landscape.subject.penalty import NormSum, Params, Penalty
 from landscape.subject.plane import Gauge, Plane
+from landscape.subject.slices import cosine
 
 Mode = Literal["exact", "adaptive"]
 _AXES = ("alpha", "beta")
@@ -163,7 +164,7 @@ def surface(
         else:
             data = _adaptive(adapt(evaluate, axes, tol, seed), tuple(coords))
         data |= _norms(plane, axes, weight_decay)
-        data["cosine"] = ((), plane.cosine(), _label("cosine of the two directions"))
+        data["cosine"] = ((), cosine(*plane.directions), _label("cosine of the two directions"))
         found.append(xr.Dataset(data, coords))
     if planes == 1:
         result = found[0]

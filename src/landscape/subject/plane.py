@@ -69,14 +69,6 @@ class Plane:
         at = torch.cat([torch.ones(len(steps), 1, dtype=torch.float64), at], 1)
         return torch.einsum("pi,tij,pj->pt", at, gram, at).clamp_min(0)
 
-    def cosine(self) -> float:
-        """Of the angle between two directions; NaN for one, or where one is zero."""
-        if len(self.directions) < 2:
-            return float("nan")
-        gram = _gram(self._flat[1:])
-        size = float(gram[0, 0] * gram[1, 1]) ** 0.5
-        return float(gram[0, 1]) / size if size else float("nan")
-
 
 def _gram(vectors: list[Tensor]) -> Tensor:
     wide = torch.stack([v.reshape(-1).double() for v in vectors]).cpu()

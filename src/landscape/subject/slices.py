@@ -158,16 +158,21 @@ def orthogonalise(first: Params, second: Params) -> Params:
     return {n: (scale * d).to(second[n]) for n, d in rest.items()}
 
 
-def cosine(first: Params, second: Params) -> float:
-    """Of the angle between two directions; NaN if one is zero.
+def cosine(*directions: Params) -> float:
+    """Of the angle between two directions; NaN for a single one, or if one is zero.
 
     Examples
     --------
     >>> cosine({"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([3.0, 4.0])})
     0.6
     """
-    size = (_inner(first, first) * _inner(second, second)) ** 0.5
-    return _inner(first, second) / size if size else float("nan")
+    if len(directions) != 2:
+        return float("nan")
+    rows = [torch.cat([d[name].reshape(-1) for name in directions[0]]) for d in directions]
+    wide = torch.stack([row.double() for row in rows]).cpu()
+    gram = wide @ wide.T
+    size = float(gram[0, 0] * gram[1, 1]) ** 0.5
+    return float(gram[0, 1]) / size if size else float("nan")
 
 
 def _fit(origin: Params, other: Params, where: str) -> None:
