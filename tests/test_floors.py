@@ -20,6 +20,7 @@ FLOORS = {
     "claims": 2,
     "plots": 2,
     "study": 3,
+    "selftest": 3,
     "landscape_cli": 4,
 }
 FILES = sorted([*(ROOT / "src/landscape").rglob("*.py"), *(ROOT / "cli").rglob("*.py")])
