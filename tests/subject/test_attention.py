@@ -266,3 +266,48 @@ def test_nothing_is_left_behind():
     assert not net._forward_pre_hooks
     assert torch.backends.mha.get_fastpath_enabled()
     assert torch.overrides._get_current_function_mode_stack() == []
+
+
+@pytest.mark.parametrize("net", [ViT(size=8, patch=2, dim=8, depth=3, heads=2), Written("matmul")])
+def test_contexts_nest_and_the_inner_reads_what_the_outer_made(net):
+    net, x = net.double().eval(), torch.randn(3, 3, 8, 8, dtype=torch.float64)
+    net, x = (net, x) if isinstance(net, ViT) else (net, x[..., :4, :4])
+    seen, plain = [], []
+    with torch.no_grad():
+        want = changed(net, x, uniform)
+        before = net(x)
+        with attending(net, x, uniform) as found:
+            last = found[-1:]
+            with attending(net, x, lambda site, a: seen.append(a), last):
+                inside = net(x)  # heard at the last site only, changed at all
+            after = net(x)
+            with attending(net, x, lambda site, a: plain.append(a) or a.softmax(-1)):
+                both = net(x)
+        again = net(x)
+    assert len(seen) == 1
+    assert len(plain) == len(found)
+    assert all(torch.allclose(a, a[..., :1, :1].expand_as(a)) for a in seen + plain)
+    assert torch.allclose(inside, want)
+    assert torch.allclose(after, want)
+    assert torch.allclose(both, want)  # of rows that are alike the softmax is uniform, too
+    assert torch.equal(again, before)
+    assert not torch.allclose(before, want)
+
+
+def changed(net, x, change):
+    with attending(net, x, change):
+        return net(x)
+
+
+def test_an_outer_context_goes_on_after_an_exception_in_an_inner_one():
+    net, x = Written("fused").double(), torch.randn(2, 3, 4, 4, dtype=torch.float64)
+
+    def stop(site, a):
+        raise KeyboardInterrupt
+
+    with torch.no_grad():
+        want = changed(net, x, uniform)
+        with attending(net, x, uniform):
+            with pytest.raises(KeyboardInterrupt):
+                changed(net, x, stop)
+            assert torch.allclose(net(x), want)

@@ -47,7 +47,8 @@ def attending(
     Yields
     ------
     list of Site
-        Empty for a network without attention.
+        Empty for a network without attention. Contexts nest: the inner one reads, and may change,
+        what the outer one made of the weights.
 
     Raises
     ------
@@ -65,14 +66,21 @@ def attending(
     (torch.Size([3, 2, 5]), True)
     """
     found = list(sites(model, inputs) if where is None else where)
-    mode = _Attending({site.number: site for site in found}, read)
+    outer = next((m for m in reversed(_ACTIVE) if m.model is model and not m.paused), None)
+    mode = _Attending(model, {site.number: site for site in found}, read, outer)
     handle = model.register_forward_pre_hook(mode.restart)
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)  # it would skip the operations inside
+        _ACTIVE.append(mode)
+        if outer:
+            outer.paused = True
         with mode:
             yield found
     finally:
+        _ACTIVE.remove(mode)
+        if outer:
+            outer.paused = False
         torch.backends.mha.set_fastpath_enabled(fast)
         handle.remove()
 
@@ -95,25 +103,45 @@ def average(site: Site, weights: Tensor) -> Tensor:
     return by_image.mean(0, keepdim=True).expand_as(by_image).flatten(0, 1)
 
 
+_ACTIVE: list["_Attending"] = []
+
+
 class _Attending(TorchFunctionMode):
     """Knows a site by its number among the products of a forward pass."""
 
-    def __init__(self, where: dict[int, Site], read: Read) -> None:
+    def __init__(
+        self, model: nn.Module, where: dict[int, Site], read: Read, outer: "_Attending | None"
+    ) -> None:
         super().__init__()
-        self.where, self.read, self.count = where, read, 0
+        self.model, self.where, self.read, self.outer = model, where, read, outer
+        self.count, self.paused = 0, False  # an inner context does the work while this one pauses
 
     def restart(self, module: nn.Module, args: Any) -> None:
         self.count = 0
 
+    def site(self, number: int) -> Site | None:
+        """What is known here or outside of a candidate."""
+        return self.where.get(number) or (self.outer.site(number) if self.outer else None)
+
+    def change(self, number: int, weights: Tensor) -> Tensor | None:
+        """What the network is to go on with, or None: what it has."""
+        made = self.outer.change(number, weights) if self.outer else None
+        if number not in self.where:
+            return made
+        other = self.read(self.where[number], weights if made is None else made)
+        return made if other is None else other
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.paused:
+            return func(*args, **kwargs)
         if func is functional.multi_head_attention_forward:
             with self:
                 return opened(func)(*args, **kwargs)
         op = getattr(func, "__name__", "")
         if op not in CANDIDATES:
             return func(*args, **kwargs)
-        site = self.where.get(self.count)
+        site = self.site(self.count)
         self.count += 1
         if site is None:
             return func(*args, **kwargs)
@@ -125,7 +153,7 @@ class _Attending(TorchFunctionMode):
         out = func(*args, **kwargs)
         weights, values = _weights(*args, **kwargs)
         _check(site, weights @ values, out)
-        other = self.read(site, site.gather(weights))
+        other = self.change(site.number, site.gather(weights))
         return out if other is None else site.scatter(other, weights) @ values
 
     def _product(self, site: Site, op: str, func: Any, args: Any, kwargs: Any) -> Tensor:
@@ -133,7 +161,7 @@ class _Attending(TorchFunctionMode):
         weights, values = factors(op, args, kwargs)
         how = matrices(site.form) if op == "einsum" else None
         plain = weights.permute(how[0]) if how else weights
-        other = self.read(site, site.gather(plain))
+        other = self.change(site.number, site.gather(plain))
         if other is None:
             return out
         plain = site.scatter(other, plain)
