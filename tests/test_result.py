@@ -1,11 +1,14 @@
 import json
 import os
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from landscape import result as r
+from landscape.journal import discard
 
 
 @pytest.fixture
@@ -96,3 +99,79 @@ def test_writability_is_checked_before(tmp_path):
             r.check_writable(bad)
     r.check_writable(tmp_path / "new" / "a.nc")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+class Stiff:
+    """A penalty of a user's own, which does not say what it is."""
+
+    def __init__(self, coefficient):
+        self.coefficient = coefficient
+        self.mask = lambda name: True
+        self.extent = np.ones(3)
+        self.itself = self
+
+    def value(self, params):
+        return self.coefficient * sum(p.double().square().sum() for p in params.values())
+
+    def gradient(self, params):
+        return {n: 2 * self.coefficient * p for n, p in params.items()}
+
+    def hvp(self, params, vector):
+        return {n: 2 * self.coefficient * v for n, v in vector.items()}
+
+
+class Scaled:
+    """A loss of a user's own."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, outputs, targets):
+        return self.scale * (outputs[:, 0] - targets) ** 2
+
+
+@dataclass
+class Named:
+    size: float
+    function: object
+
+
+def test_what_does_not_say_what_it_is_is_told_without_an_address():
+    here = __name__
+    told = r.plain(Stiff(0.5))
+    start, rest = told.split("(", 1)
+    assert start == f"{here}.Stiff"
+    assert rest.startswith(f"coefficient=0.5, mask={here}.Stiff.__init__.<locals>.<lambda>, ")
+    assert "extent=float64[3] " in rest
+    assert "itself=" in rest
+    assert r.plain(Named(0.5, r.save)) == "Named(size=0.5, function=save)"
+    assert r.plain(Named(0.5, Scaled(2))) == f"Named(size=0.5, function={here}.Scaled)"
+    assert r.plain(partial(r.save, path=1)) == "functools.partial(save, path=1)"
+    assert r.plain(object()) == "builtins.object"
+    assert r.plain(Scaled({"b", "a"})) == f"{here}.Scaled(scale=['a', 'b'])"
+
+
+def test_a_run_with_terms_of_ones_own_is_made_again_to_the_same_bytes(tmp_path):
+    """Others of the same values stand elsewhere in memory."""
+    import torch
+
+    import landscape
+
+    net = torch.nn.Linear(2, 1)
+    batches = [(torch.eye(2), torch.ones(2)), (-torch.eye(2), torch.ones(2))]
+    kept = []
+
+    def run(name, stiff, **settings):
+        own = {"loss": Scaled(2.0), "weight_decay": Stiff(stiff)}
+        kept.append(own)
+        found = landscape.hessian(net, batches, k=1, journal=tmp_path / "j", **own, **settings)
+        return r.save(found, tmp_path / name).read_bytes()
+
+    one = run("a.nc", 0.5)
+    assert run("b.nc", 0.5) == one
+    assert kept[0]["loss"] is not kept[1]["loss"]
+    assert b" at 0x" not in one
+    with pytest.raises(ValueError, match="begun with other settings"):
+        run("c.nc", 0.25)
+    discard(tmp_path / "j")
+    assert run("c.nc", 0.25) != one

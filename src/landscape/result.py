@@ -11,11 +11,13 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from reprlib import recursive_repr
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ import xarray as xr
 Result = xr.Dataset
 
 _NOT_A_RESULT = "is not a landscape result"
+_ADDRESS = re.compile(r"<(?:[\w-]+ )*([\w.<>]+)(?: object)? at 0x[0-9a-fA-F]+>")
 
 
 def stamp(result: Result, analyzer: str, settings: Mapping[str, Any], **facts: Any) -> Result:
@@ -192,16 +195,47 @@ def _listed(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Make JSON of settings that are not: a callable or class by its name, arrays as lists."""
+    """Make JSON of settings that are not: a callable or class by its name, arrays as lists.
+
+    The same in every run: an object that does not say what it is, is told by its type and
+    attributes, and no address in memory is kept.
+
+    Examples
+    --------
+    >>> class Decay:
+    ...     def __init__(self, size):
+    ...         self.size = size
+    >>> plain(json.dumps), plain(Decay(3))
+    ('json.dumps', 'landscape.result.Decay(size=3)')
+    """
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if hasattr(value, "detach"):  # a tensor is too long to be told, but must not be mistaken
-        array = np.ascontiguousarray(value.detach().cpu().numpy())
-        digest = hashlib.sha256(array.tobytes()).hexdigest()
-        return f"{array.dtype}{list(array.shape)} {digest[:16]}"
+        return _digest(value.detach().cpu().numpy())
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
+    if type(value).__repr__ is not object.__repr__:
+        return _ADDRESS.sub(r"\1", repr(value))
+    inside = [f"{key}={_state(each)}" for key, each in getattr(value, "__dict__", {}).items()]
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    return f"{kind}({', '.join(inside)})" if inside else kind
+
+
+@recursive_repr()
+def _state(value: Any) -> str:
+    """Tell what an object holds, in full."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_state(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, set | frozenset):
+        return f"[{', '.join(sorted(map(_state, value)))}]"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_state, value))}]"
+    return _digest(value) if isinstance(value, np.ndarray) else str(plain(value))
+
+
+def _digest(array: np.ndarray) -> str:
+    array = np.ascontiguousarray(array)
+    return f"{array.dtype}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
 @contextmanager

@@ -23,7 +23,11 @@ def matrices(name: str, value: Tensor) -> bool:
 
 
 class Penalty(Protocol):
-    """A term of the loss that depends on the parameters alone."""
+    """A term of the loss that depends on the parameters alone.
+
+    A result stores its ``repr``, or else its type and attributes: terms that differ in neither are
+    taken for the same.
+    """
 
     def value(self, params: Params) -> Tensor:
         """Return the scalar value, float64."""
