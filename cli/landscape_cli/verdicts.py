@@ -1,0 +1,73 @@
+"""What `landscape claims` does: measure, judge, tell."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from landscape_cli.progress import shown
+
+
+def listed() -> str:
+    """Names and titles of all claims, and which analyses each needs."""
+    from landscape.claims import find, names
+
+    rows = [(name, find(name)) for name in names()]
+    width = max(len(name) for name, _ in rows)
+    lines = []
+    for name, claim in rows:
+        needs = ", ".join(analysis.name for analysis in claim.analyses)
+        lines += [f"{name:{width}}  {claim.title}", f"{'':{width}}  {claim.source}; needs {needs}"]
+    return "\n".join(lines)
+
+
+def judged(
+    *,
+    names: Sequence[str],
+    models: Sequence[str],
+    data: str,
+    seeds: int,
+    quick: bool,
+    output: str,
+    measure: bool,
+) -> dict[str, Any]:
+    """Verdicts by name; writes ``report.html`` and ``report.json`` and prints their paths."""
+    from landscape import claims
+    from landscape.result import check_writable, write
+    from landscape.study.gather import gather, jobs, missing
+    from landscape.study.report import page, twin
+
+    folder = Path(output)
+    chosen = {name: claims.find(name) for name in names or claims.names()}
+    check_writable(folder / "report.html")
+    wanted = jobs(chosen.values(), models, data, folder, seeds=seeds, quick=quick)
+    if measure:
+        left = missing(wanted)
+        click.echo(f"{len(left)} of {len(wanted)} results are to be measured", err=True)
+    readings = list(gather(wanted, shown if measure else None))
+    found = {name: (claim, claim.judge(readings)) for name, claim in chosen.items()}
+    there = {job.path: job.analysis.name for job in wanted if job.path.is_file()}
+    files = {
+        name: [
+            str(path.relative_to(folder))
+            for path, analysis in there.items()
+            if analysis in {a.name for a in claim.analyses}
+        ]
+        for name, claim in chosen.items()
+    }
+    given = "".join(f" -m {model}" for model in models)
+    command = f"landscape claims run{given} --data {data} --seeds {seeds}" + " --quick" * quick
+    text = page(found, networks=models, data=data, files=files, command=command, quick=quick)
+    click.echo(write(folder / "report.html", text.encode()))
+    click.echo(write(folder / "report.json", twin(found).encode()))
+    return found
+
+
+def told(found: dict[str, Any]) -> None:
+    """Print the verdict table to stderr, in short."""
+    from landscape.study.report import ranked
+
+    for name, (_, verdict) in ranked(found).items():
+        effect = f"{verdict.effect} {verdict.units}" if verdict.effect else verdict.reason
+        click.echo(f"{verdict.word:14} {name:40} {effect}", err=True)

@@ -1,0 +1,144 @@
+"""The page that tells the verdicts: one file, which works without a network, and its JSON twin."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from landscape.claims import Claim, Verdict
+from landscape.claims._judge import Interval
+from landscape.claims._table import ORDER, table
+from landscape.plots import figure, style
+from landscape.plots.claims import WORD_COLOURS
+from landscape.result import Result
+
+Judged = Mapping[str, tuple[Claim, Verdict]]
+
+
+def ranked(judged: Judged) -> dict[str, tuple[Claim, Verdict]]:
+    """Claims by their verdict, then by name."""
+    order = sorted(judged, key=lambda name: (ORDER.index(judged[name][1].word), name))
+    return {name: judged[name] for name in order}
+
+
+def page(
+    judged: Judged,
+    *,
+    networks: Sequence[str],
+    data: str,
+    files: Mapping[str, Sequence[str]],
+    command: str,
+    quick: bool = False,
+) -> str:
+    """The report as HTML.
+
+    Parameters
+    ----------
+    judged
+        Claims with their verdicts, by name.
+    networks, data
+        What was measured.
+    files
+        Results of each claim, relative to the page.
+    command
+        That made it.
+    quick
+        Whether the verdicts mean anything.
+    """
+    judged = ranked(judged)
+    result = table(judged, {"networks": list(networks), "data": data})
+    rows = [_row(name, *judged[name], result, files.get(name, ())) for name in judged]
+    words = Counter(row["word"] for row in rows)
+    count = ", ".join(f"{words[word]} {word.lower()}" for word in ORDER if words[word])
+    seen = any(verdict.effect is not None for _, verdict in judged.values())
+    loader = FileSystemLoader(Path(__file__).parent)
+    template = Environment(loader=loader, autoescape=True).get_template("report.html")
+    return template.render(
+        rows=rows,
+        networks=", ".join(networks),
+        data=data,
+        count=count,
+        overview=_picture(result, view="all", width=style.DOUBLE_COLUMN) if seen else "",
+        command=command,
+        quick=quick,
+        version=version("vision-landscape"),
+    )
+
+
+def twin(judged: Judged) -> str:
+    """The same as JSON."""
+    rows = {
+        name: {
+            "title": claim.title,
+            "statement": claim.statement,
+            "source": claim.source,
+            "statistic": claim.statistic,
+            "verdict": verdict.word,
+            "effect": _plain(verdict.effect),
+            "units": verdict.units,
+            "smallest": verdict.smallest,
+            "unit": verdict.unit,
+            "count": verdict.count,
+            "n": dict(verdict.n),
+            "controls": {k: _plain(v) for k, v in verdict.controls.items()},
+            "mended": {k: _plain(v) for k, v in verdict.mended.items()},
+            "parts": verdict.held,
+            "reason": verdict.reason,
+            "change": verdict.change,
+        }
+        for name, (claim, verdict) in ranked(judged).items()
+    }
+    return json.dumps(rows, indent=1, sort_keys=True) + "\n"
+
+
+def _row(
+    name: str, claim: Claim, verdict: Verdict, result: Result, files: Sequence[str]
+) -> dict[str, Any]:
+    units = "" if verdict.units == "1" else f" {verdict.units}"
+    others = [("Control", *item) for item in verdict.controls.items()]
+    others += [("Mended", *item) for item in verdict.mended.items()]
+    held = ""
+    if verdict.held:
+        above, below, every = verdict.held
+        held = f"of {every}, {above} above 0 and {below} below (Holm, 5 %)"
+    return {
+        "name": name,
+        "word": verdict.word,
+        "colour": WORD_COLOURS[verdict.word],
+        "title": claim.title,
+        "statement": claim.statement,
+        "source": claim.source,
+        "statistic": claim.statistic,
+        "misleads": claim.misleads,
+        "why": claim.why,
+        "effect": f"{verdict.effect}{units}" if verdict.effect else "–",
+        "effect_units": verdict.units,
+        "smallest": f"{verdict.smallest:g}{units}",
+        "units": f"{verdict.count} × {verdict.unit}",
+        "n": ", ".join(f"{v:,} {k}" for k, v in verdict.n.items()) or "nothing",
+        "held": held,
+        "reason": verdict.reason,
+        "change": verdict.change,
+        "comparisons": [{"kind": k, "name": n, "effect": f"{v}{units}"} for k, n, v in others],
+        "picture": _picture(result, view="one", claim=name) if verdict.effect else "",
+        "files": files,
+    }
+
+
+def _picture(result: Result, **choice: Any) -> str:
+    with style.paper(), BytesIO() as file:
+        figure(result, **choice).savefig(file, format="png", dpi=200)
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _plain(found: Interval | None) -> dict[str, float | None] | None:
+    if found is None:
+        return None
+    each = {"mean": found.mean, "low": found.low, "high": found.high}
+    return {k: v if abs(v) != float("inf") else None for k, v in each.items()}
