@@ -6,6 +6,7 @@
 `result`        the file of a result, to be read
 `weight_decay`  lambda of the L2 term of the loss
 `decay`         the same, of which form and on what
+`outliers`      what becomes of tokens of very large norm
 `controls`      what else to measure, to see what an effect is due to
 ==============  ==================================================================
 """
@@ -175,6 +176,14 @@ def controls(*names: str) -> Decorator:
         ),
     )
 
+
+outliers = click.option(
+    "--outliers",
+    type=click.Choice(["keep", "median"]),
+    default="keep",
+    show_default=True,
+    help="Tokens of more than 5 times the median norm: kept, or the median in their place.",
+)
 
 INPUTS = ("shuffled", "phase", "noise", "constant")
 OF_MODELS = ("untrained", "uniform", "mean")

@@ -10,6 +10,8 @@ from landscape_cli.measure import measure
 
 @click.command(short_help="Spatial variance of the feature maps, by depth.")
 @options.subject(limit=256, batch_size=64, split="test")
+@options.outliers
+@options.controls(*options.INPUTS, *options.OF_MODELS)
 @options.output
 def command(**shared: Any) -> Any:
     """Measure the spatial variance of the feature maps, at every depth.

@@ -1,6 +1,8 @@
-"""Log amplitude of feature maps along frequency."""
+"""Spectra of feature maps: log amplitudes as the paper has them, and power along true frequency."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,11 +10,28 @@ import xarray as xr
 from torch import Tensor, nn
 
 from landscape.analyzers import Progress, analyzer, silent
-from landscape.analyzers._taps import heard, tap_coordinates
-from landscape.numerics.spectrum2d import Axis, frequencies, log_amplitude
+from landscape.analyzers._controls import controlled
+from landscape.analyzers._patterns import GROUPS, Pattern
+from landscape.analyzers._taps import (
+    Heard,
+    Outliers,
+    along_taps,
+    chunk,
+    decibels,
+    estimated,
+    heard,
+    settled,
+    tap_coordinates,
+)
+from landscape.numerics.power2d import ANGLES, Plane, Window, plane, squares
+from landscape.numerics.spectrum2d import Axis, frequencies, log_mean, log_read
 from landscape.result import Result
 from landscape.subject.objective import Batches
 from landscape.subject.probe import Tap
+
+# columns of the statistics of an image; then its power in rings and in directions, and its levels
+_DC, _AC, _LOW, _HIGH, _OUTLIERS, _RINGS = range(6)
+_LEAST = 8  # bins of a well resolved grid
 
 
 @analyzer
@@ -22,16 +41,27 @@ def fourier(
     *,
     taps: list[Tap] | None = None,
     axis: Axis = "radial",
+    window: Window = "none",
+    outliers: Outliers = "keep",
+    controls: Sequence[str] = (),
+    twins: Sequence[nn.Module] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> Result:
-    r"""Compute the relative log amplitude of the feature maps at every tap.
+    r"""Compute spectra of the feature maps at every tap.
 
-    For each image, ``L(f) = mean over channels of ln(|FFT2(x)| + 1e-6)`` read along frequency;
-    relative to zero frequency, ``L(f) - L(0)``. Mean and standard error over images. Grids differ
-    between taps, and so do the frequencies that exist: they are a coordinate over (tap, bin), in
-    units of pi radians per sample of the map's own grid. A step between taps of different grids is
-    not the effect of a filter.
+    **The paper's statistic.** For each image, ``L(f) = mean over channels of ln(|FFT2(x)| + 1e-6)``
+    read along frequency, and relative to zero frequency, ``L(f) - L(0)``. If the mean of the maps
+    grows, it falls at every frequency.
+
+    **Power.** ``P(f) = mean over channels of |FFT2(x - mean(x))|^2 / (h w)``, a density: 1 for
+    white noise of variance 1. From it, for each image, the ratio ``R = 10 log10(P[|f| >= 0.5 f_N] /
+    P[0 < |f| <= 0.25 f_N])``, each the mean over the frequencies of a band, with the Nyquist
+    frequency ``f_N`` of the map's own grid; and the step ``R(tap) - R(tap before)``. Where the grid
+    changes there is no step: what subsampling does to a spectrum is not what a filter does.
+
+    Mean and standard error over images. Grids differ between taps, and so do the frequencies that
+    exist: they are coordinates, and nothing is interpolated.
 
     Parameters
     ----------
@@ -42,19 +72,42 @@ def fourier(
     taps
         Where to listen; discovered unless given.
     axis
-        ``"radial"``, the mean over rings, or ``"diagonal"``, equal frequencies along both axes (the
-        paper's; its last bin is at radius sqrt(2) times the printed frequency).
+        Of the paper's statistic: ``"radial"``, the mean over rings, or ``"diagonal"``, equal
+        frequencies along both axes (the paper's; its last bin is at radius sqrt(2) times the
+        printed frequency). Power is always radial.
+    window
+        Of the power: ``"none"``; ``"hann"`` or ``"dct"`` against leakage, as opposite borders of a
+        map do not fit together (the DCT cannot tell 45 from 135 degrees).
+    outliers
+        Tokens with more than 5 times the median norm of their map: ``"keep"`` them, or put the
+        ``"median"`` of each channel in their place. Their share is reported either way.
+    controls, twins
+        What else to measure, to see what an effect is due to: the network on other images, its
+        pixels ``"shuffled"``, its ``"phase"`` drawn anew, ``"noise"``, one ``"constant"`` colour;
+        ``"untrained"`` twins of the network, which have to be given; the network with ``"uniform"``
+        attention or its ``"mean"`` over the images. Variables ``control_...`` over ``control``.
     seed
-        Not used by the statistic; stored for the record.
+        Of the controls; the statistics have none.
     progress
         Shows how far it got.
 
     Returns
     -------
     xarray.Dataset
-        Over ``tap``, ``bin`` (NaN where a grid has no such bin): ``log_amplitude``,
-        ``relative_log_amplitude``, each with standard error ``_se``; coordinates ``frequency``
-        (tap, bin) and along ``tap`` ``depth``, ``kind``, ``module``, ``side``, ``grid``.
+        Each with standard error ``_se`` unless said otherwise. Over ``tap``, ``bin`` (NaN where a
+        grid has no such bin): ``log_amplitude``, ``relative_log_amplitude``; their ``frequency``.
+        Over ``tap``, ``ring``: ``power``, which is ``content_power``, that of the maps without
+        their mean over images, plus ``fixed_power``, that of this mean, the pattern that all images
+        share (unbiased; errors by the jackknife over 8 groups of images). Over ``tap``: ``ratio``
+        and ``step`` in dB, ``dc`` (mean square of the means of the maps), ``ac`` (their variance),
+        ``outliers``, and without error ``dead``, the share of channels whose map is constant in
+        every image (``ratio`` and ``step`` are NaN if one image has no power in one of the bands).
+        Over ``tap``, ``angle``: ``direction_power`` by the direction of the wave.
+        Coordinates: along (tap, ring) ``frequency_sample``, in cycles per sample of the own grid,
+        and ``frequency_pixel``, in cycles per pixel of the input (as if each map spans it); along
+        ``tap`` ``depth``, ``kind``, ``module``, ``side``, ``grid``, and ``low_resolution``: fewer
+        than 8 bins, so that few frequencies make a band (where none is as low as 0.25 f_N, the
+        lowest stand for the low band).
 
     References
     ----------
@@ -74,7 +127,8 @@ def fourier(
     >>> bool(result.relative_log_amplitude[0].diff("bin").max() < 0)
     True
     """
-    return _measure(model, batches, taps=taps, axis=axis, progress=progress)
+    measure = partial(_measure, taps=taps, axis=axis, window=window, outliers=outliers)
+    return controlled(measure, model, batches, controls, twins, seed, progress)
 
 
 def _measure(
@@ -83,44 +137,123 @@ def _measure(
     *,
     taps: list[Tap] | None,
     axis: Axis,
+    window: Window,
+    outliers: Outliers,
     progress: Progress,
 ) -> xr.Dataset:
     """Measure, as often as wanted: on other networks, on other images."""
+    patterns: dict[Tap, Pattern] = {}
+    batches = list(batches)
+    pieces = -(-GROUPS // len(batches))
 
-    def of_images(maps: Tensor) -> Tensor:
-        level = log_amplitude(maps, axis).double()
-        return torch.stack([level, level - level[:, :1]], 1)
+    def of_images(tap: Tap, maps: Tensor) -> Tensor:
+        maps, share = settled(maps, outliers)
+        half = plane(*maps.shape[2:], window)
+        rows = _statistics(maps, share, axis, window, half)
+        if tap not in patterns:
+            patterns[tap] = Pattern.empty(maps, half.rings)
+        patterns[tap].add(maps, rows[:, _RINGS : _RINGS + half.rings], pieces)
+        return rows
 
-    found, moments = heard(model, batches, taps, of_images, progress, "Fourier")
-    grids = [size for _, size in found]
+    def ratio(rows: Tensor) -> Tensor:
+        # what rounding leaves of a constant map is no power
+        least = (16 * rows.new_tensor(torch.finfo(torch.float32).eps)) ** 2 * rows[:, _DC]
+        bands = rows[:, [_LOW, _HIGH]]
+        low, high = torch.where(bands > least[:, None], bands, torch.nan).T
+        return decibels(high / low)[:, None]
+
+    told = heard(model, batches, taps, of_images, ratio, progress, "Fourier")
+    return _dataset(told, [patterns[tap] for tap, _ in told.found], axis, window)
+
+
+def _statistics(maps: Tensor, share: Tensor, axis: Axis, window: Window, half: Plane) -> Tensor:
+    """All statistics of each image, float64 ``(b, n)``, from one transform."""
+    h, w = maps.shape[2:]
+    every, levels = [], []
+    for part in maps.split(chunk(maps)):
+        plain = squares(part)
+        levels.append(log_mean(plain, h, w, axis))
+        own = plain if window == "none" else squares(part, window)
+        every.append(torch.cat([plain[..., 0].mean(1)[:, None], own.mean(1)], 1))
+    both, level = torch.cat(every).double(), log_read(torch.cat(levels), h, w, axis)
+    dc = both[:, :1] / (h * w) ** 2
+    power = both[:, 1:] @ half.matrix.to(both.device)
+    rings, bands, ways = power.split([half.rings, 3, len(ANGLES)], 1)
+    outliers = share[:, None].to(dc)
+    return torch.cat([dc, bands, outliers, rings, ways, level, level - level[:, :1]], 1)
+
+
+def _dataset(told: Heard, patterns: Sequence[Pattern], axis: Axis, window: Window) -> xr.Dataset:
+    """Name and label what was heard."""
+    grids = [size for _, size in told.found]
     true = [frequencies(h, w, axis) for h, w in grids]
-    bins = max(len(f) for f in true)
-    mean = [m.mean for m in moments]
-    error = [m.standard_error for m in moments]
-    data = {}
-    for i, (name, text) in enumerate(
-        (("log_amplitude", "log amplitude"), ("relative_log_amplitude", "Δ log amplitude"))
+    halves = [plane(h, w, window) for h, w in grids]
+    bins, rings = max(map(len, true)), max(1, *(half.rings for half in halves))
+    cut = [
+        r.split([_RINGS, half.rings, len(ANGLES), len(f), len(f)], 1)
+        for r, half, f in zip(told.values, halves, true, strict=True)
+    ]
+    data: dict[str, Any] = {}
+    for i, name, text in (
+        (3, "log_amplitude", "log amplitude"),
+        (4, "relative_log_amplitude", "Δ log amplitude"),
     ):
-        values = _pad([m[i] for m in mean], bins)
-        errors = _pad([e[i] for e in error], bins)
-        data[name] = (("tap", "bin"), values, {"long_name": text, "units": "ln"})
-        data[f"{name}_se"] = (
-            ("tap", "bin"),
-            errors,
-            {"long_name": f"standard error of the {text}", "units": "ln"},
-        )
-    coords = tap_coordinates(found)
-    coords["bin"] = ("bin", np.arange(bins), {"long_name": "frequency bin", "units": "1"})
-    coords["frequency"] = (
-        ("tap", "bin"),
-        _pad(true, bins),
-        {"long_name": "frequency", "units": "π rad/sample"},
-    )
-    return xr.Dataset(data, coords)
+        mean, error = (_pad([c[i][j] for c in cut], bins) for j in (0, 1))
+        data |= estimated(name, ("tap", "bin"), mean, error, text, "ln")
+    split = [pattern.split(window) for pattern in patterns]
+    for name, text, parts in (
+        ("power", "AC power", [c[1] for c in cut]),
+        ("content_power", "power of what differs between images", [s[:, 0] for s in split]),
+        ("fixed_power", "power of what all images share", [s[:, 1] for s in split]),
+    ):
+        mean, error = (_pad([p[j] for p in parts], rings) for j in (0, 1))
+        data |= estimated(name, ("tap", "ring"), mean, error, text, "1")
+    mean, error = torch.stack([c[2] for c in cut], 1).numpy()
+    text = "AC power by direction of the wave"
+    data |= estimated("direction_power", ("tap", "angle"), mean, error, text, "1")
+    data |= along_taps("ratio", told.levels, 0, "high / low frequency power", "dB")
+    data |= along_taps("step", told.steps, 0, "change of high / low frequency power", "dB")
+    for name, column, text in (
+        ("dc", _DC, "mean square of the means of the maps"),
+        ("ac", _AC, "mean AC power"),
+        ("outliers", _OUTLIERS, "share of outlier tokens"),
+    ):
+        data |= along_taps(name, told.values, column, text, "1")
+    dead = [pattern.dead() for pattern in patterns]
+    data["dead"] = ("tap", dead, {"long_name": "share of dead channels", "units": "1"})
+    return xr.Dataset(data, _coordinates(told, true, halves, bins, rings))
 
 
-def _pad(rows: Sequence[Tensor], bins: int) -> np.ndarray:
-    out = np.full((len(rows), bins), np.nan)
+def _coordinates(
+    told: Heard, true: Sequence[Tensor], halves: Sequence[Plane], bins: int, rings: int
+) -> dict[str, Any]:
+    def entry(dims: Any, values: Any, long_name: str, units: str = "1") -> Any:
+        return dims, values, {"long_name": long_name, "units": units}
+
+    def pixels(half: Plane, size: tuple[int, int]) -> Tensor:
+        if told.size is None:
+            return torch.full((half.rings,), torch.nan)
+        spacing = [whole / part for whole, part in zip(told.size, size, strict=True)]
+        return half.radius(*spacing)
+
+    grids = [size for _, size in told.found]
+    own = [half.radius() for half in halves]
+    physical = [pixels(half, size) for half, size in zip(halves, grids, strict=True)]
+    few = [min(h, w) // 2 + 1 < _LEAST for h, w in grids]
+    axes = ("tap", "ring")
+    return tap_coordinates(told.found) | {
+        "low_resolution": entry("tap", few, f"fewer than {_LEAST} frequency bins"),
+        "bin": entry("bin", np.arange(bins), "frequency bin"),
+        "frequency": entry(("tap", "bin"), _pad(true, bins), "frequency", "π rad/sample"),
+        "ring": entry("ring", np.arange(1, rings + 1), "ring of frequencies"),
+        "frequency_sample": entry(axes, _pad(own, rings), "frequency", "cycles/sample"),
+        "frequency_pixel": entry(axes, _pad(physical, rings), "frequency", "cycles/pixel"),
+        "angle": entry("angle", list(ANGLES), "direction of the wave", "degrees"),
+    }
+
+
+def _pad(rows: Sequence[Tensor], width: int) -> np.ndarray:
+    out = np.full((len(rows), width), np.nan)
     for row, values in zip(out, rows, strict=True):
         row[: len(values)] = values.numpy()
     return out

@@ -1,11 +1,24 @@
 """Spatial variance of feature maps."""
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
 import torch
 import xarray as xr
 from torch import Tensor, nn
 
 from landscape.analyzers import Progress, analyzer, silent
-from landscape.analyzers._taps import heard, tap_coordinates
+from landscape.analyzers._controls import controlled
+from landscape.analyzers._taps import (
+    Outliers,
+    along_taps,
+    chunk,
+    decibels,
+    heard,
+    settled,
+    tap_coordinates,
+)
 from landscape.result import Result
 from landscape.subject.objective import Batches
 from landscape.subject.probe import Tap
@@ -17,6 +30,9 @@ def variance(
     batches: Batches,
     *,
     taps: list[Tap] | None = None,
+    outliers: Outliers = "keep",
+    controls: Sequence[str] = (),
+    twins: Sequence[nn.Module] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> Result:
@@ -24,7 +40,9 @@ def variance(
 
     For each image and channel the unbiased variance over the positions of the map, averaged over
     channels, then over images. It grows with the scale of the features; the normalised variance,
-    variance over mean square, does not.
+    variance over mean square, does not. The step of an operation is ``10 log10`` of the ratio to
+    the variance at the tap before, for each image, where both maps have one grid: a change of the
+    grid averages or drops positions, and no operation can be told from that.
 
     Parameters
     ----------
@@ -34,8 +52,13 @@ def variance(
         Re-iterable ``(inputs, targets)``; the targets are not used.
     taps
         Where to listen; discovered unless given.
+    outliers
+        Tokens with more than 5 times the median norm of their map: ``"keep"`` them, or put the
+        ``"median"`` of each channel in their place. Their share is reported either way.
+    controls, twins
+        What else to measure, as in `landscape.fourier`.
     seed
-        Not used by the statistic; stored for the record.
+        Of the controls; the statistics have none.
     progress
         Shows how far it got.
 
@@ -43,8 +66,9 @@ def variance(
     -------
     xarray.Dataset
         Over ``tap``: ``variance``, ``normalised_variance`` and their standard errors over images
-        (``variance_se``, ``normalised_variance_se``); coordinates ``depth``, ``kind``, ``module``,
-        ``side``, ``grid``.
+        (``variance_se``, ``normalised_variance_se``), likewise ``step`` and ``normalised_step`` in
+        dB (NaN at the first tap, after a change of the grid, and if a variance is 0), and the share
+        of ``outliers``; coordinates ``depth``, ``kind``, ``module``, ``side``, ``grid``.
 
     References
     ----------
@@ -60,30 +84,49 @@ def variance(
     >>> landscape.variance(net, images).variance.values
     array([0., 0.])
     """
-    return _measure(model, batches, taps=taps, progress=progress)
+    measure = partial(_measure, taps=taps, outliers=outliers)
+    return controlled(measure, model, batches, controls, twins, seed, progress)
 
 
 def _measure(
-    model: nn.Module, batches: Batches, *, taps: list[Tap] | None, progress: Progress
+    model: nn.Module,
+    batches: Batches,
+    *,
+    taps: list[Tap] | None,
+    outliers: Outliers,
+    progress: Progress,
 ) -> xr.Dataset:
     """Measure, as often as wanted: on other networks, on other images."""
-    found, moments = heard(model, batches, taps, _of_images, progress, "Variance")
-    mean = torch.stack([m.mean for m in moments])
-    error = torch.stack([m.standard_error for m in moments])
-    names = ("variance", "normalised_variance")
-    long = ("feature-map variance", "feature-map variance / mean square")
-    data = {}
-    for i, (name, text) in enumerate(zip(names, long, strict=True)):
-        data[name] = ("tap", mean[:, i].numpy(), {"long_name": text, "units": "1"})
-        data[f"{name}_se"] = (
-            "tap",
-            error[:, i].numpy(),
-            {"long_name": f"standard error of the {text}", "units": "1"},
+
+    def of_images(tap: Tap, maps: Tensor) -> Tensor:
+        maps, share = settled(maps, outliers)
+        rows = torch.cat([_variances(part) for part in maps.split(chunk(maps))])
+        return torch.cat([rows, share[:, None].to(rows)], 1)
+
+    def levels(rows: Tensor) -> Tensor:
+        return decibels(rows[:, :2])
+
+    told = heard(model, batches, taps, of_images, levels, progress, "Variance")
+    data: dict[str, Any] = {}
+    for i, (name, text) in enumerate(
+        (
+            ("variance", "feature-map variance"),
+            ("normalised_variance", "feature-map variance / mean square"),
+            ("outliers", "share of outlier tokens"),
         )
-    return xr.Dataset(data, tap_coordinates(found))
+    ):
+        data |= along_taps(name, told.values, i, text, "1")
+    for i, (name, text) in enumerate(
+        (
+            ("step", "change of the feature-map variance"),
+            ("normalised_step", "change of the feature-map variance / mean square"),
+        )
+    ):
+        data |= along_taps(name, told.steps, i, text, "dB")
+    return xr.Dataset(data, tap_coordinates(told.found))
 
 
-def _of_images(maps: Tensor) -> Tensor:
+def _variances(maps: Tensor) -> Tensor:
     """Variance and normalised variance of each image: ``(b, c, h, w)`` to ``(b, 2)``."""
     maps = maps.double()
     spread = maps.var(dim=(2, 3)) if maps[0, 0].numel() > 1 else maps.new_zeros(maps.shape[:2])

@@ -5,6 +5,7 @@ axis is 1, the corner ``(1, 1)`` of the diagonal lies at radius sqrt(2), and an 
 at 1 at all. Nothing is interpolated: a bin exists on the grid or it does not exist.
 """
 
+from functools import lru_cache
 from math import gcd
 from typing import Literal
 
@@ -101,6 +102,52 @@ def log_amplitude(maps: Tensor, axis: Axis = "radial") -> Tensor:
     if maps.dtype in (torch.float16, torch.bfloat16):
         maps = maps.float()
     return profile((amplitude(maps) + FLOOR).log(), axis).mean(1)
+
+
+def log_mean(squares: Tensor, h: int, w: int, axis: Axis = "radial") -> Tensor:
+    """First half of `log_amplitude`, if there is ``|FFT2|^2`` on half of the plane already.
+
+    Parameters
+    ----------
+    squares
+        ``(b, c, h * (w // 2 + 1))``, as `landscape.numerics.power2d.squares` gives them.
+
+    Returns
+    -------
+    Tensor
+        Log amplitudes averaged over channels, of the coefficients that `log_read` reads.
+
+    Examples
+    --------
+    >>> flat = torch.ones(1, 1, 4, 4)
+    >>> half = torch.fft.rfft2(flat).abs().square().flatten(2)
+    >>> level = log_read(log_mean(half, 4, 4), 4, 4)
+    >>> bool(torch.allclose(level.float(), log_amplitude(flat)))
+    True
+    """
+    kept, _ = _reading(h, w, axis)
+    if 2 * len(kept) < squares.shape[-1]:
+        squares = squares[..., kept.to(squares.device)]
+    return squares.sqrt().add_(FLOOR).log_().mean(1)
+
+
+def log_read(level: Tensor, h: int, w: int, axis: Axis = "radial") -> Tensor:
+    """Second half: what `log_mean` gives along frequency, float64 ``(b, bins)``."""
+    kept, matrix = _reading(h, w, axis)
+    matrix = matrix[kept] if level.shape[1] == len(kept) else matrix
+    return level.double() @ matrix.to(level.device)
+
+
+@lru_cache(maxsize=64)
+def _reading(h: int, w: int, axis: Axis) -> tuple[Tensor, Tensor]:
+    """Which coefficients of half of the plane `profile` reads; their shares in each bin."""
+    share = profile(torch.eye(h * w, dtype=torch.float64).view(-1, h, w), axis)
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    beyond = x > w // 2  # the amplitude at f is that at -f
+    place = torch.where(beyond, -y % h * (w // 2 + 1) + (w - x), y * (w // 2 + 1) + x)
+    half = torch.zeros(h * (w // 2 + 1), share.shape[1], dtype=torch.float64)
+    half.index_add_(0, place.flatten(), share)
+    return half.sum(1).nonzero().flatten(), half
 
 
 def _rings(h: int, w: int) -> tuple[Tensor, Tensor]:
