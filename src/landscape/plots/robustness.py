@@ -86,7 +86,7 @@ def plot(
     ax.xaxis.set_major_locator(MultipleLocator(0.25))
     ax.xaxis.set_major_formatter("{x:g}")
     if not ax.child_axes:
-        top = ax.secondary_xaxis("top", functions=(lambda f: f / 2, lambda f: 2 * f))
+        top = ax.secondary_xaxis("top", functions=(_cycles, _radians))
         top.set_xlabel("cycles/pixel")
         ax.axvline(1, color=style.NEUTRAL, linewidth=0.5, zorder=0, gid="nyquist")
     if legend:
@@ -104,6 +104,14 @@ def shared(results: Sequence[Result], **kwargs: Any) -> dict[str, Any]:
     if len(norms) > 1:
         raise ValueError(f"one figure shows one norm of the noise, not {', '.join(sorted(norms))}")
     return {"strength": _middle(results[0])}
+
+
+def _cycles(frequency: Any) -> Any:
+    return frequency / 2
+
+
+def _radians(cycles: Any) -> Any:
+    return 2 * cycles
 
 
 def _amount(result: Result, strength: float) -> str:

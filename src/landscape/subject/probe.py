@@ -116,7 +116,11 @@ def clone(maps: Tensor) -> Tensor:
 
 @contextmanager
 def capture(
-    model: nn.Module, taps: Sequence[Tap], fold: Callable[[Tensor], Any] = clone
+    model: nn.Module,
+    taps: Sequence[Tap],
+    fold: Callable[[Tensor], Any] = clone,
+    *,
+    graph: bool = False,
 ) -> Iterator[dict[Tap, Any]]:
     """Listen at taps during the forward passes inside the context.
 
@@ -129,6 +133,8 @@ def capture(
     fold
         Applied to the maps ``(b, c, h, w)`` inside the hook, so that a statistic is kept instead of
         the maps. It must not keep a view of them.
+    graph
+        Whether ``fold`` gets the maps with the graph that made them, to differentiate.
 
     Yields
     ------
@@ -157,7 +163,7 @@ def capture(
             found = next(islice(tensors(value), tap.item, None), None)
             if found is None:
                 raise ValueError(f"tap {tap} hears no tensor")
-            heard[tap] = fold(tap.read(found.detach()))
+            heard[tap] = fold(tap.read(found if graph else found.detach()))
 
         def before(module: nn.Module, args: Any, kwargs: Any) -> None:
             store((args, kwargs))
