@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from landscape.plots import style
 from landscape.plots._depth import profile
+from landscape.plots._twin import beneath
 from landscape.result import Result
 
 VIEWS = ("spectra", "depth")
@@ -26,6 +27,7 @@ def plot(
     ax: Axes | None = None,
     view: str = "spectra",
     spans: bool = True,
+    controls: Sequence[str] | None = None,
     legend: bool = True,
     colorbar: bool | Sequence[Axes] = True,
     **kwargs: Any,
@@ -44,6 +46,8 @@ def plot(
         the highest frequency, which stands above the axes.
     spans
         View ``"depth"``: shade the kinds of operation and mark the changes of the grid.
+    controls
+        View ``"depth"``: which to draw in grey; all of the result by default, none if empty.
     legend
         View ``"depth"``: draw a legend of the kinds.
     colorbar
@@ -62,6 +66,8 @@ def plot(
     highest = _highest(result)
     ax = style.axes(ax)
     _depth(ax, result, highest, spans, **kwargs)
+    taps = np.arange(len(highest))
+    beneath(ax, result, "relative_log_amplitude", lambda x: x[taps, highest], controls=controls)
     if legend:
         ax.legend()
     return ax

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from landscape.plots import style
 from landscape.plots._depth import profile
+from landscape.plots._twin import beneath
 from landscape.result import Result
 
 # the variances of two networks have no common scale, so their y axes are their own
@@ -23,6 +24,7 @@ def plot(
     quantity: str = "variance",
     log: bool | None = None,
     spans: bool = True,
+    controls: Sequence[str] | None = None,
     legend: bool = True,
     **kwargs: Any,
 ) -> Axes:
@@ -40,6 +42,8 @@ def plot(
         Logarithmic axis; by default if the values span more than two decades.
     spans
         Shade the kinds of operation and mark the changes of the grid.
+    controls
+        Which to draw in grey: all of the result by default, none if empty.
     legend
         Draw a legend of the kinds.
     kwargs
@@ -55,6 +59,7 @@ def plot(
         ax.set_yscale("log")
     values, errors = result[quantity].values, result[f"{quantity}_se"].values
     profile(ax, result, values, errors, spans=spans, **kwargs)
+    beneath(ax, result, quantity, controls=controls)
     ax.set_ylabel(style.label(result[quantity]))
     if legend:
         ax.legend()
