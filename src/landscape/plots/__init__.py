@@ -3,9 +3,9 @@
 A file has ``plot(result, *, ax=None, **kwargs) -> Axes``. It may have a ``LAYOUT``, which says how
 the results of several models share a figure (if a dictionary, for each view, and each view is a
 figure of its own); ``shared(results, **kwargs) -> dict``, the keywords that they have in common
-then; ``VIEWS``, the choices of a keyword ``view``, a row each (those in three dimensions only on
-request); ``CONDITIONS = True`` where what decides the answer (loss, augmentation, ...) must stand
-below; and ``page(results, **kwargs) -> str``, interactive HTML.
+then; ``VIEWS``, the choices of a keyword ``view``, a row each (those in three dimensions, or in
+``ON_REQUEST``, only on request); ``CONDITIONS = True`` where what decides the answer (loss,
+augmentation, ...) must stand below; and ``page(results, **kwargs) -> str``, interactive HTML.
 """
 
 from collections.abc import Mapping, Sequence
@@ -158,7 +158,8 @@ def _panels(
     most = max(1, round(_ACROSS * width / style.DOUBLE_COLUMN))
     columns = ceil(len(results) / ceil(len(results) / most))
     share = dict(zip(getattr(file, "VIEWS", (None,)), layout.share, strict=True))
-    flat = [view for view, common in share.items() if common != "xyz"]
+    asked = getattr(file, "ON_REQUEST", ())
+    flat = [view for view, common in share.items() if common != "xyz" and view not in asked]
     views = [kwargs["view"]] if kwargs.get("view") else flat
     solid = share[views[0]] == "xyz"
     rows = ceil(len(results) / columns) * len(views)

@@ -67,14 +67,36 @@ def profile(
         paint = style.KIND_COLOURS.get(kinds[i], style.NEUTRAL)
         strength = 0.35 if kinds[i] == "pool" else 0.2
         ax.axvspan(depth[i - 1], depth[i], facecolor=paint, alpha=strength, linewidth=0, zorder=0)
-    changes = np.flatnonzero(grid[1:] != grid[:-1]) + 1
-    for change in changes:
+    for change in grid_changes(ax, depth, grid, above):
         ends = slice(change - 1, change + 1)
-        middle = depth[ends].mean()
-        ax.axvline(middle, color=style.INK, linewidth=0.8, linestyle=(0, (4, 2)), gid="grid change")
         # cut the line into dashes: its two ends are values of different grids
         ax.plot(depth[ends], values[ends], color="white", linestyle=(0, (1, 1)), zorder=2.6)
+
+
+def grid_changes(
+    ax: Axes, depth: NDArray[np.float64], grid: NDArray[Any], above: NDArray[Any], **kwargs: Any
+) -> NDArray[np.intp]:
+    """Mark where the grid changes, and write over the axes which there are.
+
+    Parameters
+    ----------
+    depth, grid, above
+        Along ``tap`` in order of depth: where, which grid, and what to write of it.
+    kwargs
+        For ``ax.axvline``.
+
+    Returns
+    -------
+    ndarray
+        The taps before which it changes.
+    """
+    changes = np.flatnonzero(grid[1:] != grid[:-1]) + 1
+    look: dict[str, Any] = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (4, 2))}
+    for change in changes:
+        middle = depth[change - 1 : change + 1].mean()
+        ax.axvline(middle, gid="grid change", **(look | kwargs))
     _strip(ax, depth, above, changes)
+    return changes
 
 
 def _strip(
