@@ -13,10 +13,10 @@ from landscape.result import Result
 #: how each is called, its line and its marker; darker where the network is another one
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "untrained": ("untrained", {"color": "#555555", "linestyle": "-", "marker": "o"}),
-    "uniform": ("uniform attention", {"color": "#555555", "linestyle": "--", "marker": "s"}),
-    "mean": ("mean attention", {"color": "#555555", "linestyle": ":", "marker": "D"}),
-    "shuffled": ("shuffled pixels", {"color": "#999999", "linestyle": "-", "marker": "x"}),
-    "phase": ("random phases", {"color": "#999999", "linestyle": "--", "marker": "+"}),
+    "uniform": ("uniform MSA", {"color": "#555555", "linestyle": "--", "marker": "s"}),
+    "mean": ("mean MSA", {"color": "#555555", "linestyle": ":", "marker": "D"}),
+    "shuffled": ("shuffled", {"color": "#999999", "linestyle": "-", "marker": "x"}),
+    "phase": ("random phase", {"color": "#999999", "linestyle": "--", "marker": "+"}),
     "noise": ("noise", {"color": "#999999", "linestyle": ":", "marker": "1"}),
     "constant": ("one colour", {"color": "#999999", "linestyle": "-.", "marker": "_"}),
 }
