@@ -28,7 +28,7 @@ class Spot:
 
 def spots(traced: Trace) -> list[Spot]:
     """Every step of the residual stream in order; operations one by one if there is none."""
-    sums, details = _stream(traced)
+    sums, details = stream(traced)
     ends = {s: spot for s in sums if (spot := _at_sum(traced, s))}
     heard = {spot.node for spot in ends.values()}
     blocks = {spot.module for s, spot in ends.items() if _owns(traced, s, spot)}
@@ -89,28 +89,29 @@ def residual_sums(traced: Trace) -> list[int]:
             continue
         a, b = (_origin(traced, p) for p in node.parents)
         itself = traced.descends(a, b) or traced.descends(b, a)
-        parts = _operands(traced, number, node.source)
-        if itself or any(_plain(traced, node.source, p) for p in parts):
+        parts = operands(traced, number, node.source)
+        if itself or any(plain(traced, node.source, p) for p in parts):
             found.append(number)
     return found
 
 
-def _operands(traced: Trace, number: int, source: int) -> Iterator[int]:
+def operands(traced: Trace, number: int, source: int) -> Iterator[int]:
     """What is added, also over several sums in a row."""
     for parent in traced.nodes[number].parents:
         one = _origin(traced, parent)
         if one > source and _adds(traced, one):
-            yield from _operands(traced, one, source)
+            yield from operands(traced, one, source)
         else:
             yield parent
 
 
-def _plain(traced: Trace, source: int, operand: int) -> bool:
+def plain(traced: Trace, source: int, operand: int) -> bool:
+    """Whether an operand is a shortcut: nothing on the way to it bends, and nothing is added."""
     way = traced.between(source, operand)
     return not bends(traced, way) and not any(_adds(traced, n) for n, _ in traced.members(way))
 
 
-def _stream(traced: Trace) -> tuple[list[int], list[int]]:
+def stream(traced: Trace) -> tuple[list[int], list[int]]:
     """Residual sums, and those that are details inside the branch of another.
 
     A skip over two residual sums in a row, or more, is a long one; what it skips is the stream.
