@@ -58,7 +58,14 @@ def judged(
     }
     given = "".join(f" -m {model}" for model in models)
     command = f"landscape claims run{given} --data {data} --seeds {seeds}" + " --quick" * quick
-    text = page(found, networks=models, data=data, files=files, command=command, quick=quick)
+    text = page(
+        found,
+        networks=list(dict.fromkeys(r.model for r in readings)) or models,
+        data=data,
+        files=files,
+        command=command,
+        quick=quick,
+    )
     click.echo(write(folder / "report.html", text.encode()))
     click.echo(write(folder / "report.json", twin(found).encode()))
     return found

@@ -68,12 +68,12 @@ def contrast(
     if len(seeds) > 1:
         values = np.array([a[s].mean(0) - b[s].mean(0) for s in seeds])
         return Units(
-            values, "seed", {"seeds": len(seeds), f"{within}s a network": len(a[seeds[0]])}
+            values, "seed", {"seeds": len(seeds), f"{_plural(within)} a network": len(a[seeds[0]])}
         )
     one, other = a[seeds[0]], b[seeds[0]]
     if one.shape != other.shape:
-        return f"'{first}' and '{second}' were not measured on the same {within}s"
-    return Units(one - other, within, {f"{within}s": len(one), "seeds": 1})
+        return f"'{first}' and '{second}' were not measured on the same {_plural(within)}"
+    return Units(one - other, within, {_plural(within): len(one), "seeds": 1})
 
 
 def own(
@@ -86,9 +86,11 @@ def own(
     if len(found) > 1:
         values = np.array([found[s].mean(0) for s in sorted(found)])
         first = found[min(found)]
-        return Units(values, "seed", {"seeds": len(found), f"{within}s a network": len(first)})
+        return Units(
+            values, "seed", {"seeds": len(found), f"{_plural(within)} a network": len(first)}
+        )
     (only,) = found.values()
-    return Units(only, within, {f"{within}s": len(only), "seeds": 1})
+    return Units(only, within, {_plural(within): len(only), "seeds": 1})
 
 
 def evidence(
@@ -128,6 +130,10 @@ def least(found: Sequence[Units | str]) -> Evidence:
         parts = np.column_stack([units.values for units in known])
         return Evidence(worst.values, worst.unit, parts=parts, n=worst.n)
     return evidence(worst)
+
+
+def _plural(word: str) -> str:
+    return word + ("es" if word.endswith("ch") else "s")
 
 
 def _flat(values: Numbers) -> Numbers:

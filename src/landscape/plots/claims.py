@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from landscape.plots import style
 from landscape.result import Result
@@ -22,7 +23,7 @@ WORD_COLOURS = {
     "ARTEFACT": "#E69F00",
     "REFUTED": "#D55E00",
     "INCONCLUSIVE": style.NEUTRAL,
-    "NOT TESTABLE": "#BBBBBB",
+    "NOT TESTABLE": "#888888",
 }
 
 
@@ -62,8 +63,8 @@ def plot(
 
 
 def _drawable(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Without the looks that tell networks apart: there are none here."""
-    return {k: v for k, v in kwargs.items() if k not in ("label", "legend", "color", "linestyle")}
+    """What suits points with intervals; looks that tell networks apart do not, there are none."""
+    return {k: v for k, v in kwargs.items() if k in ("capsize", "markersize", "elinewidth")}
 
 
 def _all(ax: Axes, result: Result, look: dict[str, Any]) -> Axes:
@@ -79,7 +80,8 @@ def _all(ax: Axes, result: Result, look: dict[str, Any]) -> Axes:
     ax.set_yticks(range(len(order)), titles)
     ax.set_ylim(-0.6, len(order) - 0.4)
     ax.set_xscale("symlog", linthresh=1.0, linscale=1.0)
-    ax.set_xlabel("effect / smallest effect of interest")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.set_xlabel("effect / smallest effect of interest (grey: smaller), 95 % intervals")
     side = ax.secondary_yaxis("right")
     side.set_yticks(range(len(order)), [words[i] for i in reversed(order)])
     side.tick_params(length=0)
@@ -111,8 +113,7 @@ def _one(ax: Axes, result: Result, claim: str, look: dict[str, Any]) -> Axes:
     ax.set_yticks(range(len(rows)), texts)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     units = str(one["effect_units"].item())
-    ax.set_xlabel("effect" + ("" if units == "1" else f" [{units}]"))
-    ax.set_title(word, color=WORD_COLOURS[word])
+    ax.set_xlabel("effect" + ("" if units == "1" else f" [{units}]") + ", grey: of no interest")
     return ax
 
 

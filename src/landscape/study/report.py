@@ -9,13 +9,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader
+from matplotlib.figure import Figure
 
 from landscape.claims import Claim, Verdict
 from landscape.claims._judge import Interval
 from landscape.claims._table import ORDER, table
-from landscape.plots import figure, style
-from landscape.plots.claims import WORD_COLOURS
+from landscape.plots import style
+from landscape.plots.claims import WORD_COLOURS, plot
 from landscape.result import Result
 
 Judged = Mapping[str, tuple[Claim, Verdict]]
@@ -64,7 +66,7 @@ def page(
         networks=", ".join(networks),
         data=data,
         count=count,
-        overview=_picture(result, view="all", width=style.DOUBLE_COLUMN) if seen else "",
+        overview=_picture(result, view="all") if seen else "",
         command=command,
         quick=quick,
         version=version("vision-landscape"),
@@ -132,8 +134,15 @@ def _row(
 
 
 def _picture(result: Result, **choice: Any) -> str:
+    """A figure as tall as its rows need, as a data address."""
+    rows = int(np.isfinite(result["mean"]).sum())
+    if "claim" in choice:
+        rows = 1 + int((result["comparison_name"].sel(claim=choice["claim"]) != "").sum())
+    size = (style.DOUBLE_COLUMN, 0.6 + 0.3 * rows)
     with style.paper(), BytesIO() as file:
-        figure(result, **choice).savefig(file, format="png", dpi=200)
+        picture = Figure(size, layout="constrained")
+        plot(result, ax=picture.subplots(), **choice)
+        picture.savefig(file, format="png", dpi=200)
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
