@@ -212,7 +212,7 @@ def _dataset(told: Heard, patterns: Sequence[Pattern], axis: Axis, window: Windo
     text = "AC power by direction of the wave"
     data |= estimated("direction_power", ("tap", "angle"), mean, error, text, "1")
     data |= along_taps("ratio", told.levels, 0, "high / low frequency power", "dB")
-    data |= along_taps("step", told.steps, 0, "change of high / low frequency power", "dB")
+    data |= along_taps("step", told.steps, 0, "step of high / low power", "dB")
     for name, column, text in (
         ("dc", _DC, "mean square of the means of the maps"),
         ("ac", _AC, "mean AC power"),

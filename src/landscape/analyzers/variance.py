@@ -118,8 +118,8 @@ def _measure(
         data |= along_taps(name, told.values, i, text, "1")
     for i, (name, text) in enumerate(
         (
-            ("step", "change of the feature-map variance"),
-            ("normalised_step", "change of the feature-map variance / mean square"),
+            ("step", "step of the variance"),
+            ("normalised_step", "step of the variance / mean square"),
         )
     ):
         data |= along_taps(name, told.steps, i, text, "dB")

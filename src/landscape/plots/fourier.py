@@ -1,4 +1,4 @@
-"""Log amplitudes of feature maps in frequency space (Park & Kim 2022, figures 2a and 8)."""
+"""Feature maps in frequency space: log amplitudes (Park & Kim 2022, figures 2a and 8), power."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +10,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from numpy.typing import NDArray
 
-from landscape.plots import style
+from landscape.plots import _power, style
 from landscape.plots._depth import profile
 from landscape.plots._twin import beneath
 from landscape.result import Result
 
-VIEWS = ("spectra", "depth")
+VIEWS = ("spectra", "depth", "heat", "steps")
+ON_REQUEST = ("heat", "steps")
 
 # the steps along depth are small beside the distance between networks: their y axes are their own
-LAYOUT = style.Layout(share=("xy", "x"), height=0.85)
+LAYOUT = style.Layout(share=("xy", "x", "xy", "x"), height=0.85)
 
 
 def plot(
@@ -30,9 +31,10 @@ def plot(
     controls: Sequence[str] | None = None,
     legend: bool = True,
     colorbar: bool | Sequence[Axes] = True,
+    limits: tuple[float, float] | None = None,
     **kwargs: Any,
 ) -> Axes:
-    """Relative log amplitude: a spectrum for each tap, or its highest frequency against depth.
+    """Draw the paper's log amplitudes, or the power and its steps from operation to operation.
 
     Parameters
     ----------
@@ -43,20 +45,40 @@ def plot(
     view
         ``"spectra"``: one line a tap, its colour is the depth. ``"depth"``: the highest frequency
         of each tap with standard errors; a dashed upright is where the grid changes, and with it
-        the highest frequency, which stands above the axes.
+        the highest frequency, which stands above the axes. ``"heat"``: power over depth and
+        frequency in cycles per pixel of the input, which is the same for all networks; grey where
+        a grid has no such frequency. ``"steps"``: the change of high over low frequency power by
+        each operation, with 95 % intervals; the band around 0 is practically none. There is no
+        step where the grid changes.
     spans
-        View ``"depth"``: shade the kinds of operation and mark the changes of the grid.
+        Views ``"depth"`` and ``"steps"``: mark the changes of the grid, and shade the kinds of
+        operation (``"depth"``).
     controls
-        View ``"depth"``: which to draw in grey; all of the result by default, none if empty.
+        Views ``"depth"`` and ``"steps"``: which to draw in grey; all of the result by default, none
+        if empty.
     legend
-        View ``"depth"``: draw a legend of the kinds.
+        Views ``"depth"`` and ``"steps"``: draw a legend of the kinds.
     colorbar
-        View ``"spectra"``: draw one beside the axes, or beside all of the given axes.
+        Views ``"spectra"`` and ``"heat"``: draw one beside the axes, or beside all of those given.
+    limits
+        View ``"heat"``: ends of the colours in dB.
     kwargs
-        For ``ax.plot`` (spectra) or ``ax.errorbar`` (depth).
+        For ``ax.plot`` (spectra), ``ax.errorbar`` (depth, steps) or ``ax.pcolormesh`` (heat).
     """
     if view not in VIEWS:
         raise ValueError(f"unknown view '{view}'. Choices: {', '.join(VIEWS)}")
+    if view == "heat":
+        style.require(result, "power", "ac", "frequency_sample", "frequency_pixel", "grid")
+        ax = style.axes(ax)
+        _power.heat(ax, result, colorbar, limits, **kwargs)
+        return ax
+    if view == "steps":
+        style.require(result, "step", "step_se", "depth", "kind", "grid")
+        ax = style.axes(ax)
+        _power.steps(ax, result, spans, controls, **kwargs)
+        if legend:
+            ax.legend()
+        return ax
     needed = ("relative_log_amplitude", "relative_log_amplitude_se", "frequency", "depth")
     style.require(result, *needed, "kind", "grid")
     if view == "spectra":
@@ -71,6 +93,15 @@ def plot(
     if legend:
         ax.legend()
     return ax
+
+
+def shared(results: Sequence[Result], **kwargs: Any) -> dict[str, Any]:
+    """The same colours for several heat maps."""
+    if kwargs.get("view") != "heat":
+        return {}
+    for result in results:
+        style.require(result, "power", "ac")
+    return {"limits": _power.extent(results)}
 
 
 def _spectra(ax: Axes, result: Result, colorbar: bool | Sequence[Axes], **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from landscape.plots import style
+from landscape.plots import _power, style
 from landscape.plots._depth import profile
 from landscape.plots._twin import beneath
 from landscape.result import Result
@@ -15,6 +15,7 @@ from landscape.result import Result
 LAYOUT = style.Layout(share=("x",), height=0.8)
 
 QUANTITIES = ("variance", "normalised_variance")
+STEPS = ("step", "normalised_step")
 
 
 def plot(
@@ -37,7 +38,8 @@ def plot(
     ax
         Where to draw; pyplot's current axes by default.
     quantity
-        ``"variance"`` or ``"normalised_variance"``.
+        ``"variance"`` or ``"normalised_variance"``; ``"step"`` or ``"normalised_step"``: the change
+        by each operation in dB, with 95 % intervals, but where the grid changes.
     log
         Logarithmic axis; by default if the values span more than two decades.
     spans
@@ -49,10 +51,14 @@ def plot(
     kwargs
         For ``ax.errorbar``.
     """
-    if quantity not in QUANTITIES:
-        raise ValueError(f"unknown quantity '{quantity}'. Choices: {', '.join(QUANTITIES)}")
+    _check(quantity)
     style.require(result, quantity, f"{quantity}_se", "depth", "kind", "grid")
     ax = style.axes(ax)
+    if quantity in STEPS:
+        _power.steps(ax, result, spans, controls, quantity, **kwargs)
+        if legend:
+            ax.legend()
+        return ax
     if log is None:
         log = _wide(result, quantity)
     if log:
@@ -69,9 +75,16 @@ def plot(
 def shared(results: Sequence[Result], **kwargs: Any) -> dict[str, Any]:
     """One kind of axis for several results: logarithmic if one of them needs it."""
     quantity = kwargs.get("quantity", "variance")
-    if quantity not in QUANTITIES:
-        raise ValueError(f"unknown quantity '{quantity}'. Choices: {', '.join(QUANTITIES)}")
+    _check(quantity)
+    if quantity in STEPS:
+        return {}
     return {"log": any(_wide(r, quantity) for r in results)}
+
+
+def _check(quantity: str) -> None:
+    choices = (*QUANTITIES, *STEPS)
+    if quantity not in choices:
+        raise ValueError(f"unknown quantity '{quantity}'. Choices: {', '.join(choices)}")
 
 
 def _wide(result: Result, quantity: str) -> bool:
