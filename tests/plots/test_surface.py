@@ -1,36 +1,10 @@
-import json
-
 import numpy as np
 import pytest
-import xarray as xr
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from landscape.plots import figure, surface
 from landscape.plots._height import levels
-
-
-def plane(model="resnet_s", family="conv", *, size=(11, 11), rise=4.0, radius=1.0, settings=None):
-    """A bowl that saturates, as the loss around a minimum does."""
-    alpha, beta = (radius * np.linspace(-1, 1, n) for n in size)
-    x, y = np.meshgrid(alpha, beta, indexing="ij")
-    nll = 0.8 + rise * (1 - np.exp(-(x**2) - 2 * y**2))
-    l2 = 100 * (1 + 0.5 * (x**2 + y**2))
-    dims = ("alpha", "beta")
-    variables = {
-        "nll": (dims, nll, {"long_name": "negative log-likelihood", "units": "nats"}),
-        "nll_se": (dims, 0.01 * nll, {"long_name": "standard error", "units": "nats"}),
-        "accuracy": (dims, np.exp(-nll), {"long_name": "accuracy", "units": "1"}),
-        "l2": (dims, l2, {"long_name": "half the squared norm", "units": "1"}),
-    }
-    coords = {
-        "alpha": ("alpha", alpha, {"long_name": "first direction", "units": "filter norms"}),
-        "beta": ("beta", beta, {"long_name": "second direction", "units": "filter norms"}),
-    }
-    settings = {"weight_decay": 0.05} if settings is None else settings
-    attrs = {"analyzer": "surface", "settings": json.dumps(settings), "facts": "{}"}
-    attrs |= {"model": model, "family": family, "data": "deadleaves", "cosine": 0.01}
-    return xr.Dataset(variables, coords, attrs)
 
 
 def new():
@@ -41,7 +15,7 @@ def filled(ax):
     return next(c for c in ax.collections if isinstance(c, QuadContourSet) and c.filled)
 
 
-def test_alpha_is_the_x_axis_also_of_a_plane_that_is_not_square():
+def test_alpha_is_the_x_axis_also_of_a_plane_that_is_not_square(plane):
     result = plane(size=(9, 5))
     result = result.assign_coords(beta=0.5 * result["beta"])
     result["nll"] = result["nll"].copy(data=np.broadcast_to(result["alpha"], (5, 9)).T)
@@ -59,7 +33,7 @@ def test_alpha_is_the_x_axis_also_of_a_plane_that_is_not_square():
 
 @pytest.mark.parametrize("relief", [False, True])
 @pytest.mark.parametrize("quantity", ["nll", "l2", "loss", "decay", "accuracy"])
-def test_quantities(quantity, relief):
+def test_quantities(plane, quantity, relief):
     result = plane()
     ax = surface.plot(result, ax=new(), quantity=quantity, relief=relief)
     made = {"loss": result["nll"] + 0.05 * result["l2"], "decay": 0.05 * result["l2"]}
@@ -79,7 +53,7 @@ def test_quantities(quantity, relief):
     assert bar == names[quantity] + ", minus that of the centre" * relief + nats
 
 
-def test_bad_choices_are_refused():
+def test_bad_choices_are_refused(plane):
     with pytest.raises(ValueError, match=r"unknown quantity 'acc'\. Choices: nll, l2, decay"):
         surface.plot(plane(), ax=new(), quantity="acc")
     with pytest.raises(ValueError, match="no weight_decay"):
@@ -92,13 +66,13 @@ def test_bad_choices_are_refused():
         surface.plot(lost, ax=new(), relief=True)
 
 
-def test_a_line_of_points_has_no_contours():
+def test_a_line_of_points_has_no_contours(plane):
     for draw in (surface.plot, figure):
         with pytest.raises(ValueError, match="11x1 points has no contours"):
             draw(plane().isel(beta=[5]))
 
 
-def test_centre_is_marked_if_it_is_on_the_plane():
+def test_centre_is_marked_if_it_is_on_the_plane(plane):
     (mark,) = [line for line in surface.plot(plane(), ax=new()).lines if line.get_gid() == "centre"]
     assert (*mark.get_xdata(), *mark.get_ydata()) == (0, 0)
     aside = plane().assign_coords(alpha=np.linspace(2, 3, 11))
@@ -106,7 +80,7 @@ def test_centre_is_marked_if_it_is_on_the_plane():
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, -np.inf])
-def test_points_without_a_finite_loss_are_hatched_crossed_out_and_counted(bad):
+def test_points_without_a_finite_loss_are_hatched_crossed_out_and_counted(plane, bad):
     result = plane()
     result["nll"][0, 10] = bad
     result["nll"][10, 9:] = bad
@@ -125,7 +99,7 @@ def test_points_without_a_finite_loss_are_hatched_crossed_out_and_counted(bad):
     assert np.isfinite(filled(ax).levels).all()
 
 
-def test_a_whole_plane_can_be_lost():
+def test_a_whole_plane_can_be_lost(plane):
     result = plane()
     result["nll"][:] = np.nan
     ax = surface.plot(result, ax=new())
@@ -136,7 +110,7 @@ def test_a_whole_plane_can_be_lost():
     assert len(fig.axes) == 3
 
 
-def test_clean_planes_have_no_hatch():
+def test_clean_planes_have_no_hatch(plane):
     ax = surface.plot(plane(), ax=new())
     assert not ax.patches
     assert ax.get_title() == "resnet_s"
@@ -164,13 +138,13 @@ def test_levels_hold_all_values_and_are_few(values):
     assert 2 <= len(found) <= 18
 
 
-def test_chosen_levels_that_leave_values_out_say_so():
+def test_chosen_levels_that_leave_values_out_say_so(plane):
     assert filled(surface.plot(plane(), ax=new(), levels=[1, 2, 3])).extend == "both"
     assert filled(surface.plot(plane(), ax=new(), levels=[0, 2, 3])).extend == "max"
     assert filled(surface.plot(plane(), ax=new())).extend == "neither"
 
 
-def test_panels_have_common_levels_colours_and_limits():
+def test_panels_have_common_levels_colours_and_limits(plane):
     results = [plane(), plane("vit_s", "msa", rise=20, radius=0.5), plane("alternet_s", "hybrid")]
     fig = figure(results)
     fig.draw_without_rendering()
@@ -188,14 +162,14 @@ def test_panels_have_common_levels_colours_and_limits():
     assert filled(relief.axes[0]).levels[0] == 0
 
 
-def test_levels_are_written_on_the_lines():
+def test_levels_are_written_on_the_lines(plane):
     ax = surface.plot(plane(), ax=new())
     written = {float(text.get_text()) for text in ax.texts}
     assert written
     assert written <= set(filled(ax).levels)
 
 
-def test_no_level_is_written_where_the_edge_would_cut_it():
+def test_no_level_is_written_where_the_edge_would_cut_it(plane):
     result = plane(size=(11, 11))
     x, y = result["alpha"], result["beta"]
     result["nll"] = result["nll"].copy(data=(1000 * (3 + x + 0.3 * y)).transpose("alpha", "beta"))
@@ -206,7 +180,7 @@ def test_no_level_is_written_where_the_edge_would_cut_it():
         assert abs(text.get_position()[0]) < 0.85
 
 
-def test_keywords_reach_the_filled_contours():
+def test_keywords_reach_the_filled_contours(plane):
     ax = surface.plot(plane(), ax=new(), cmap="magma", alpha=0.5, colorbar=False)
     assert filled(ax).cmap.name == "magma"
     assert filled(ax).get_alpha() == 0.5

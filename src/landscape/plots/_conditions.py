@@ -39,7 +39,11 @@ def slices(results: Sequence[Result]) -> dict[str, str]:
         settings = json.loads(result.attrs.get("settings", "{}"))
         facts = json.loads(result.attrs.get("facts", "{}"))
         told = {"loss": _loss(settings), "data": str(result.attrs.get("data", ""))}
-        told |= {k: v for k, v in _known(result).items() if k not in ("directions", "weights")}
+        told |= {
+            key: text.removeprefix(f"{key} ").removesuffix(f" {key}")
+            for key, text in _known(result).items()
+            if key not in ("directions", "weights")
+        }
         told["checkpoint"] = _weights(str(facts.get("weights", "")))
         if digest := facts.get("weights_sha256"):
             told["checkpoint"] += f", sha256 {digest[:12]}"
@@ -108,7 +112,7 @@ def _matrix(settings: dict[str, Any]) -> str:
 
 def _loss(settings: dict[str, Any]) -> str:
     decay = settings.get("weight_decay")
-    name = str(settings.get("loss", "cross_entropy")).rpartition(".")[2]
+    name = str(settings.get("loss", "cross_entropy")).partition("(")[0].rpartition(".")[2]
     terms = decay if isinstance(decay, list) else [decay] if decay else []
     return " + ".join(["NLL" if name == "cross_entropy" else name, *map(_term, terms)])
 

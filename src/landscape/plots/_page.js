@@ -3,17 +3,22 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const form = byId("controls");
-  const EYE = { eye: { x: 1.35, y: -1.55, z: 1.0 }, center: { x: 0, y: 0, z: -0.12 }, up: { x: 0, y: 0, z: 1 } };
+  const BEGIN = { turn: -0.85, tilt: 0.46 }; // radians about the vertical, and above the plane
   const INK = "#222222";
+  const finger = window.matchMedia("(pointer: coarse)").matches; // no room for a label beside it: spikes, and the line below
   const narrow = window.matchMedia("(max-width: 480px)");
-  let camera = EYE;
-  let quiet = false; // while one camera moves the others
+  let eye = BEGIN;
   let point = null; // indices of alpha and beta that the lines of numbers tell of
 
   const number = (value, digits = 3) => {
     if (typeof value === "string") return value; // nan, inf, -inf
     const text = Number(value.toPrecision(digits));
     return (Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3) ? text.toExponential() : String(text)).replace("-", "\u2212");
+  };
+  const camera = () => {
+    const [flat, high] = [2.46 * Math.cos(eye.tilt), 2.46 * Math.sin(eye.tilt)];
+    return { eye: { x: flat * Math.cos(eye.turn), y: flat * Math.sin(eye.turn), z: high },
+      center: { x: 0, y: 0, z: -0.2 }, up: { x: 0, y: 0, z: 1 } };
   };
   const finite = (value) => typeof value === "number";
   const quantity = (key) => data.quantities.find((q) => q.key === key);
@@ -33,11 +38,8 @@
   function told(q, values, j, i) {
     const value = values[q.key][j][i];
     const error = q.se && values[q.se] ? values[q.se][j][i] : null;
-    const by = q.percent ? 100 : 1;
-    const scaled = finite(value) ? by * value : value;
-    const doubt = finite(error) ? ` \u00b1 ${number(by * error, 2)}` : "";
-    const unit = q.percent ? " %" : q.units === "1" ? "" : ` ${q.units}`;
-    return `${number(scaled)}${doubt}${unit}`;
+    const doubt = finite(error) ? `\u00a0\u00b1\u00a0${number(error, 2)}` : "";
+    return number(value) + doubt + (q.units === "1" ? "" : `\u00a0${q.units}`);
   }
 
   function scaleOf(now) {
@@ -54,7 +56,7 @@
     const found = [];
     if (log) {
       const decades = high - low;
-      const mantissas = decades > 4.5 ? [1] : decades > 2.2 ? [1, 3] : decades > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
+      const mantissas = decades > 7 ? [1] : decades > 4 ? [1, 3] : decades > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
       for (let e = Math.floor(low); e <= Math.ceil(high); e++)
         for (const m of mantissas) {
           const at = e + Math.log10(m);
@@ -71,29 +73,25 @@
     return found;
   }
 
-  const steps = (scale) => {
-    const size = scale.ticks.length > 1 ? scale.ticks[1].at - scale.ticks[0].at : 1;
-    return { start: scale.ticks.length ? scale.ticks[0].at : scale.low, end: scale.high, size };
-  };
-
   function traces(network, now, scale) {
     const z = drawn(network, now);
     const q = quantity(now.key);
     const values = slice(network, now);
     const text = z.map((row, j) => row.map((_, i) =>
       `${q.name} ${told(q, values, j, i)}<br>\u03b1 ${number(network.alpha[i])}, \u03b2 ${number(network.beta[j])}`));
-    const base = { x: network.alpha, y: network.beta, z, text, hoverinfo: "text", colorscale: "Viridis", showscale: false };
+    const base = { x: network.alpha, y: network.beta, z, text, hoverinfo: finger ? "none" : "text", colorscale: "Viridis", showscale: false };
     const i = network.alpha.findIndex((v) => Math.abs(v) < 1e-9);
     const j = network.beta.findIndex((v) => Math.abs(v) < 1e-9);
     const centre = i >= 0 && j >= 0 && z[j][i] !== null;
     const mark = { mode: "markers", hoverinfo: "skip", showlegend: false, x: centre ? [0] : [], y: centre ? [0] : [] };
     const line = { color: INK, width: 1.5 };
     if (now.view === "contour") {
-      const { start, end, size } = steps(scale);
+      const shade = { ...base, type: "contour", zmin: scale.low, zmax: scale.high, autocontour: false, connectgaps: false };
       return [
-        { ...base, type: "contour", zmin: scale.low, zmax: scale.high, autocontour: false, connectgaps: false,
-          line: { color: "rgba(255,255,255,.75)", width: 0.8, smoothing: 0 },
-          contours: { start, end, size: size / 2, coloring: "heatmap" } },
+        { ...shade, line: { width: 0 }, contours: { start: scale.low, end: scale.high, size: scale.high - scale.low, coloring: "heatmap" } },
+        ...scale.ticks.map(({ at }) => ({ ...shade, hoverinfo: "skip",
+          line: { color: "rgba(255,255,255,.8)", width: 1, smoothing: 0 },
+          contours: { start: at, end: at, size: 1, coloring: "none" } })),
         { ...mark, type: "scatter", marker: { color: "#fff", size: 8, line } },
       ];
     }
@@ -121,31 +119,36 @@
         yaxis: { ...axis, title: { text: data.beta, standoff: 4 }, range: beta, scaleanchor: "x", constrain: "domain" } };
     }
     const longest = Math.max(alpha[1] - alpha[0], beta[1] - beta[0]);
-    const axis = { backgroundcolor: "#fff", showbackground: true, gridcolor: "#ddd", zeroline: false, showspikes: false, nticks: 5 };
+    const axis = { backgroundcolor: "#fff", showbackground: true, gridcolor: "#ddd", zeroline: false, nticks: 5,
+      showspikes: finger, spikesides: false, spikecolor: INK, spikethickness: 2 };
     const pad = 0.02 * (scale.high - scale.low);
-    return { ...common, dragmode: "orbit",
-      scene: { camera, aspectmode: "manual", dragmode: "orbit",
+    const every = Math.ceil(scale.ticks.length / 6);
+    const ticks = scale.ticks.filter((_, k) => k % every === 0);
+    return { ...common, dragmode: false,
+      scene: { camera: camera(), aspectmode: "manual", dragmode: false,
         aspectratio: { x: (alpha[1] - alpha[0]) / longest, y: (beta[1] - beta[0]) / longest, z: 0.75 },
         xaxis: { ...axis, title: { text: data.alpha }, range: alpha },
         yaxis: { ...axis, title: { text: data.beta }, range: beta },
         zaxis: { ...axis, title: { text: quantity(now.key).axis }, range: [scale.low - pad, scale.high + pad],
-          tickvals: scale.ticks.map((t) => t.at), ticktext: scale.ticks.map((t) => t.text) } } };
+          tickvals: ticks.map((t) => t.at), ticktext: ticks.map((t) => t.text) } } };
   }
 
   function legend(now, scale) {
     const q = quantity(now.key);
-    byId("caption").textContent = `${q.label}${now.log ? ", log scale" : ""}; one scale for all networks`;
+    const lines = now.view === "contour" ? "; lines at the marks" : "";
+    byId("caption").textContent = `${q.label}${now.log ? ", log scale" : ""}; one scale for all networks${lines}`;
     const box = byId("ticks");
     box.replaceChildren();
     let last = -1;
-    const room = 46 / Math.max(box.clientWidth, 1);
+    const room = 34 / Math.max(box.clientWidth, 1);
     for (const tick of scale.ticks) {
       const share = (tick.at - scale.low) / (scale.high - scale.low);
-      if (share - last < room) continue;
-      last = share;
       const span = document.createElement("span");
       span.style.left = `${100 * share}%`;
-      span.textContent = tick.text;
+      if (share - last >= room) {
+        last = share;
+        span.textContent = tick.text;
+      }
       box.append(span);
     }
   }
@@ -200,15 +203,44 @@
     };
     chart.on("plotly_hover", show);
     chart.on("plotly_click", show);
-    const follow = (event) => {
-      const moved = event["scene.camera"];
-      if (!moved || quiet) return;
-      camera = moved;
-      quiet = true;
-      Promise.all(charts().filter((c) => c !== chart).map((c) => Plotly.relayout(c, { "scene.camera": moved }))).finally(() => { quiet = false; });
-    };
-    chart.on("plotly_relayouting", follow);
-    chart.on("plotly_relayout", follow);
+  }
+
+  // All surfaces turn together. A finger turns them sideways; up and down it scrolls the page.
+  let waiting = false;
+  function turn(sideways, up) {
+    eye = { turn: eye.turn - sideways, tilt: Math.min(1.5, Math.max(-0.2, eye.tilt + up)) };
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      if (state().view === "3d") for (const chart of charts()) Plotly.relayout(chart, { "scene.camera": camera() });
+    });
+  }
+
+  function handle(chart) {
+    for (const name of ["touchstart", "touchmove"]) // of the library, which would keep the page from scrolling
+      chart.addEventListener(name, (event) => event.stopPropagation(), { capture: true, passive: true });
+    chart.addEventListener("pointerdown", (start) => {
+      if (state().view !== "3d" || start.button !== 0) return;
+      let { clientX: x, clientY: y } = start;
+      const move = (event) => {
+        if (event.pointerId !== start.pointerId) return;
+        turn((event.clientX - x) / 120, start.pointerType === "mouse" ? (event.clientY - y) / 120 : 0);
+        ({ clientX: x, clientY: y } = event);
+      };
+      const end = () => {
+        window.removeEventListener("pointermove", move);
+        for (const name of ["pointerup", "pointercancel"]) window.removeEventListener(name, end);
+      };
+      window.addEventListener("pointermove", move);
+      for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, end);
+    });
+    chart.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
+      if (!way || state().view !== "3d") return;
+      event.preventDefault();
+      turn(...way);
+    });
   }
 
   function ramp() {
@@ -241,11 +273,13 @@
     panels.classList.add(["", "one", "two"][data.networks.length] || "many");
     data.networks.forEach((network, k) => {
       const panel = document.createElement("section");
-      panel.innerHTML = `<h2><i></i><span></span></h2><div class="chart" id="surface-${k}"></div>` +
+      panel.innerHTML = `<h2><i></i><span></span></h2><div class="chart" id="surface-${k}" tabindex="0"></div>` +
         '<p class="point" aria-live="polite"></p><p class="note"></p><p class="note lost"></p>';
       panel.querySelector("i").style.background = network.colour;
       panel.querySelector("h2 span").textContent = network.name;
       panels.append(panel);
+      byId(`surface-${k}`).setAttribute("aria-label", `Loss surface of ${network.name}; arrow keys turn it`);
+      handle(byId(`surface-${k}`));
     });
     ramp();
     form.addEventListener("change", (event) => {
@@ -253,10 +287,10 @@
       draw();
     });
     byId("reset").addEventListener("click", () => {
-      camera = EYE;
+      eye = BEGIN;
       point = null;
       draw();
-      if (state().view === "3d") charts().forEach((chart) => Plotly.relayout(chart, { "scene.camera": EYE }));
+      turn(0, 0);
     });
     window.addEventListener("resize", () => legend(state(), scaleOf(state())));
     draw();

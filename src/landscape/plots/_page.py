@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from landscape.plots import _height, style
-from landscape.plots._conditions import slices
+from landscape.plots._conditions import common, slices
 from landscape.plots._line import interpolated
 from landscape.result import Result
 
@@ -22,8 +22,9 @@ _READING = (
     "The part of the loss that is weight decay depends on the weights alone, not on what was "
     "learned: it is a bowl for every network. NLL and decay are stored apart; compare networks by "
     "the NLL. One plane is one plane: other random directions give another.",
-    "Drag to turn all surfaces together, scroll or pinch beside them to move the page. Point at a "
-    "surface, or tap it, to read the numbers at that place for every network.",
+    "Drag sideways to turn all surfaces together, with a mouse also up and down (a finger scrolls "
+    "the page), or use the arrow keys. Point at a surface, or tap it, to read the numbers at that "
+    "place for every network.",
 )
 _UNITS = {
     "filter norms": "At 1 each output filter has moved by its own norm.",
@@ -71,21 +72,15 @@ def page(results: Sequence[Result], *, view: str = "3d") -> str:
     text = here.with_suffix(".html").read_text("utf-8")
     for mark, filling in (
         ("title", html.escape(f"Loss surface{'s' if len(names) > 1 else ''}: {', '.join(names)}")),
-        ("lede", html.escape(_lede(told))),
+        ("lede", html.escape(" · ".join(filter(None, [told.get("data"), common(results)])))),
         ("conditions", rows),
         ("reading", reading),
         ("data", _json(_data(results, names, view))),
         ("plotly", get_plotlyjs()),
         ("script", here.with_suffix(".js").read_text("utf-8")),
     ):
-        before, _, after = text.partition("{{" + mark + "}}")
-        text = before + filling + after
+        text = text.replace("{{" + mark + "}}", filling)
     return text
-
-
-def _lede(told: dict[str, str]) -> str:
-    keys = ("data", "augmentation", "images", "BatchNorm", "checkpoint")
-    return " · ".join(told[key].partition(", sha256")[0] for key in keys if told.get(key))
 
 
 def _json(data: Any) -> str:
@@ -139,7 +134,6 @@ def _quantities(results: Sequence[Result]) -> list[dict[str, Any]]:
                 "label": label,
                 "axis": _height.short(heights[0], key),
                 "units": heights[0].attrs["units"],
-                "percent": key == "accuracy",
                 "se": {"nll": "nll_se", "loss": "nll_se", "accuracy": "accuracy_se"}.get(key),
                 "log": key != "accuracy" and _height.steep(values[np.isfinite(values)]),
             }

@@ -86,7 +86,7 @@ def solid(
         ax.plot(x[~kept], y[~kept], floor, "x", gid="lost points", **cross)
     spans = spans or ((alpha.min(), alpha.max()), (beta.min(), beta.max()))
     _frame(ax, height, label, ends, spans)
-    ticks = levels[:: -(-len(levels) // _TICKS)]
+    ticks = levels[:: max(1, -(-len(levels) // _TICKS))]
     if len(levels) > 1:
         ax.set_zticks(scaled(ticks), [f"{tick:g}" for tick in ticks])
     if colorbar is not False and len(levels) > 1:
