@@ -13,6 +13,7 @@ from landscape.models.alternet import AlterNet
 from landscape.models.sasa import SASA
 from landscape.models.vit import ViT
 from landscape.subject.attention import attending, average, uniform
+from landscape.subject.probe import Tap, capture
 from landscape.subject.sites import sites
 
 
@@ -310,4 +311,26 @@ def test_an_outer_context_goes_on_after_an_exception_in_an_inner_one():
         with attending(net, x, uniform):
             with pytest.raises(KeyboardInterrupt):
                 changed(net, x, stop)
+            assert torch.allclose(net(x), want)
+
+
+def test_what_is_computed_beside_the_network_is_left_alone():
+    """Products before a forward pass, in hooks during it, and after it; and an aborted pass."""
+    net, x = (
+        ViT(size=8, patch=2, dim=8, depth=2, heads=2).double(),
+        torch.randn(3, 3, 8, 8).double(),
+    )
+    square = torch.eye(17).double()
+    with torch.no_grad():
+        want = changed(net, x, uniform)
+        with attending(net, x, uniform):
+            assert torch.equal(square @ square, square)
+            with capture(net, [Tap("blocks.0", layout="tokens", prefix=1)], lambda m: m @ m.mT):
+                assert torch.allclose(net(x), want)
+            with (
+                pytest.raises(ZeroDivisionError),
+                capture(net, [Tap("patch_embed")], lambda m: 1 / 0),
+            ):
+                net(x)
+            assert torch.equal(square @ square, square)
             assert torch.allclose(net(x), want)

@@ -68,7 +68,10 @@ def attending(
     found = list(sites(model, inputs) if where is None else where)
     outer = next((m for m in reversed(_ACTIVE) if m.model is model and not m.paused), None)
     mode = _Attending(model, {site.number: site for site in found}, read, outer)
-    handle = model.register_forward_pre_hook(mode.restart)
+    handles = [
+        model.register_forward_pre_hook(mode.begin),
+        model.register_forward_hook(mode.end, always_call=True),
+    ]
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)  # it would skip the operations inside
@@ -82,7 +85,8 @@ def attending(
         if outer:
             outer.paused = False
         torch.backends.mha.set_fastpath_enabled(fast)
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def uniform(site: Site, weights: Tensor) -> Tensor:
@@ -114,10 +118,14 @@ class _Attending(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.model, self.where, self.read, self.outer = model, where, read, outer
-        self.count, self.paused = 0, False  # an inner context does the work while this one pauses
+        self.count, self.inside = 0, False  # products outside a forward pass are not counted
+        self.paused = False  # an inner context does the work while this one pauses
 
-    def restart(self, module: nn.Module, args: Any) -> None:
-        self.count = 0
+    def begin(self, module: nn.Module, args: Any) -> None:
+        self.count, self.inside = 0, True
+
+    def end(self, module: nn.Module, args: Any, outputs: Any) -> None:
+        self.inside = False
 
     def site(self, number: int) -> Site | None:
         """What is known here or outside of a candidate."""
@@ -133,7 +141,7 @@ class _Attending(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.paused:
+        if self.paused or not self.inside:
             return func(*args, **kwargs)
         if func is functional.multi_head_attention_forward:
             with self:

@@ -163,7 +163,8 @@ def capture(
             found = next(islice(tensors(value), tap.item, None), None)
             if found is None:
                 raise ValueError(f"tap {tap} hears no tensor")
-            heard[tap] = fold(tap.read(found if graph else found.detach()))
+            with torch._C.DisableTorchFunction():  # what is done here is not done by the network
+                heard[tap] = fold(tap.read(found if graph else found.detach()))
 
         def before(module: nn.Module, args: Any, kwargs: Any) -> None:
             store((args, kwargs))
