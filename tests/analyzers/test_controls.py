@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 import landscape
 from landscape.analyzers import analyzer, fingerprint, silent
-from landscape.analyzers._controls import CONTROLS, controlled
+from landscape.analyzers._controls import controlled
 from landscape.subject.controls import INPUTS
 
 FOLDER = Path(landscape.__file__).parent / "analyzers"
@@ -200,5 +201,90 @@ def test_a_network_without_attention_is_refused(name, images):
         controlled(level, gain(1.0), images, [name], (), 0, silent)
 
 
+def test_uniform_attention_is_that_of_queries_and_keys_of_zero(build, batches):
+    """In every block of a ViT, class token and all."""
+    net = build("msa")
+    found = landscape.variance(net, batches, controls=["uniform"])
+    for block in net.blocks:
+        n = block.attn.qkv.weight.shape[1]
+        block.attn.qkv.weight.data[: 2 * n] = 0
+        block.attn.qkv.bias.data[: 2 * n] = 0
+    want = landscape.variance(net, batches)
+    assert np.allclose(found.control_variance[0], want.variance, rtol=1e-10)
+    assert not np.allclose(found.variance, want.variance, rtol=1e-3)
+
+
+def test_uniform_attention_reaches_as_far_as_uniform_attention(build, batches):
+    found = landscape.receptive(build("msa"), batches, controls=["uniform"])
+    for what in ("distance", "pixels"):
+        reach = found[f"control_attention_{what}"][0]
+        assert np.allclose(reach, found[f"uniform_{what}"], rtol=1e-10)
+    assert np.allclose(found.control_attention_specificity, 0, atol=1e-10)
+    assert (found.attention_specificity > 0.001).all()
+
+
+def choices(name, net, batches):
+    """Controls that an analyzer knows, as it says itself."""
+    with pytest.raises(ValueError, match="'x' is unknown; choose ") as told:
+        getattr(landscape, name)(net, batches, controls=["x"])
+    return str(told.value).partition("choose ")[2].split(", ")
+
+
 def test_some_analyzers_take_controls():
-    assert CONTROLS[:4] == tuple(INPUTS)
+    assert {"fourier", "receptive", "robustness", "variance"} <= set(TAKERS)
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_the_command_offers_the_controls_of_the_analyzer(name, build, batches):
+    options = {p.name: p for p in import_module(f"landscape_cli.commands.{name}").command.params}
+    assert list(options["controls"].type.choices) == choices(name, build("msa"), batches)
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_twins_are_guests_and_all_controls_are_in_the_result(name, build, batches, tmp_path):
+    net = build("msa").train()
+    twins = [build("msa").train(), build("msa").train()]
+    for number, twin in enumerate(twins, 2):
+        for value in twin.parameters():
+            value.data *= number
+            value.grad = torch.ones_like(value)
+    names = choices(name, net, batches)
+
+    for value in net.parameters():
+        value.grad = torch.ones_like(value)
+
+    def state():
+        nets = (net, *twins)
+        modules = [m for one in nets for m in one.modules()]
+        return (
+            [(k, v.tolist()) for one in nets for k, v in one.state_dict().items()],
+            [p.grad.tolist() for one in nets for p in one.parameters()],
+            [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in modules],
+        )
+
+    before, generator = state(), torch.get_rng_state()
+    found = getattr(landscape, name)(net, batches, controls=names, twins=twins)
+    assert state() == before
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert found.control.values.tolist() == names
+    assert found.control_networks.values.tolist() == [2 if n == "untrained" else 1 for n in names]
+    plain = getattr(landscape, name)(net, batches)
+    for variable, values in plain.data_vars.items():
+        xr.testing.assert_identical(found[variable].drop_vars("control", errors="ignore"), values)
+        if np.issubdtype(values.dtype, np.floating):
+            assert found[f"control_{variable}"].dims == ("control", *values.dims)
+    place = landscape.save(found, tmp_path / "a.nc")
+    xr.testing.assert_identical(landscape.load(place), found)
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_a_twin_by_itself_is_the_control(name, build, batches):
+    net, twin = build("msa"), build("msa")
+    for value in twin.parameters():
+        value.data *= 1.5
+    found = getattr(landscape, name)(net, batches, controls=["untrained"], twins=[twin])
+    alone = getattr(landscape, name)(twin, batches)
+    for variable, values in alone.data_vars.items():
+        under = f"control_{variable}"
+        if under in found and not str(variable).endswith("_se"):
+            np.testing.assert_array_equal(found[under][0], values)

@@ -17,6 +17,7 @@ from landscape_cli.measure import measure
     show_default=True,
     help="Random signs of the channels, a backward pass each.",
 )
+@options.controls(*options.INPUTS, *options.OF_MODELS)
 @options.output
 def command(**shared: Any) -> Any:
     """Measure what feature maps and attention look at, and whether they move with the image.

@@ -1,5 +1,7 @@
 """Where networks look: receptive fields, reach of attention, equivariance to shifts."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import xarray as xr
 from torch import nn
 
 from landscape.analyzers import Progress, analyzer, silent
+from landscape.analyzers._controls import controlled
 from landscape.analyzers._field import SHARES, Field, fields
 from landscape.analyzers._labelled import averaged, label, pair
 from landscape.analyzers._reach import STATISTICS, Reach, reaches
@@ -26,6 +29,8 @@ def receptive(
     *,
     taps: list[Tap] | None = None,
     cotangents: int = 4,
+    controls: Sequence[str] = (),
+    twins: Sequence[nn.Module] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> Result:
@@ -57,8 +62,12 @@ def receptive(
         Where to listen, in the order of the network; discovered unless given.
     cotangents
         Random signs of the channels, for each of which there is a backward pass.
+    controls, twins
+        Also measure on other images, ``"untrained"`` twins, or with ``"uniform"`` or ``"mean"``
+        attention, as in `landscape.fourier`; ``control_...`` over ``control``, of all that is no
+        count. What a field is on images of one colour or on noise is due to the weights alone.
     seed
-        Of the signs.
+        Of the signs and of the controls.
     progress
         Shows how far it got.
 
@@ -102,7 +111,8 @@ def receptive(
     >>> result.support_side.values, result.specificity.values.round(12) + 0.0
     (array([3., 5.]), array([0., 0.]))
     """
-    return _measure(model, batches, taps=taps, cotangents=cotangents, seed=seed, progress=progress)
+    measure = partial(_measure, taps=taps, cotangents=cotangents, seed=seed)
+    return controlled(measure, model, batches, controls, twins, seed, progress)
 
 
 def _measure(
