@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from landscape.claims import Evidence, judge
-from landscape.claims._judge import FEW, holm, interval
+from landscape.claims._interval import FEW, Summary, holm, interval
 
 STRONG = [2.0, 2.1, 1.9, 2.05]
 
@@ -133,6 +133,19 @@ def test_holm_leaves_out_parts_that_are_not_there():
     parts = np.array([[1.0, np.nan], [1.1, np.nan], [0.9, 2.0]])
     assert holm(parts) == (1, 0, 1)
     assert holm(np.zeros((3, 2))) == (0, 0, 2)
+
+
+def test_a_summary_is_judged_like_the_values_that_it_sums_up():
+    values = np.random.default_rng(5).normal(2.0, 1.0, 12)
+    told = Summary(values.mean(), float(stats.sem(values)), 12)
+    for control in ({}, {"untrained": values - 3.0}, {"untrained": values}):
+        of_values = judge(Evidence(values, controls=control), smallest=0.5, units="dB")
+        summed = {k: Summary(x.mean(), float(stats.sem(x)), 12) for k, x in control.items()}
+        of_told = judge(Evidence(told, controls=summed), smallest=0.5, units="dB")
+        assert of_told.word == of_values.word
+        assert of_told.effect.low == pytest.approx(of_values.effect.low)
+    assert judge(Evidence(Summary(1.0, np.nan, 5)), smallest=1, units="").word == "NOT TESTABLE"
+    assert judge(Evidence(Summary(1.0, 0.1, 1)), smallest=1, units="").word == "NOT TESTABLE"
 
 
 # Error rates, from real draws. A unit's number is skewed, as powers and eigenvalues are.

@@ -11,10 +11,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from landscape.claims._judge import Evidence, Interval, Verdict, judge
+from landscape.claims._interval import Interval, Summary
+from landscape.claims._judge import Evidence, Verdict, judge
 from landscape.result import Result
 
-__all__ = ["Analysis", "Claim", "Evidence", "Interval", "Reading", "Verdict"]
+__all__ = ["Analysis", "Claim", "Evidence", "Interval", "Reading"]
+__all__ += ["Summary", "Verdict"]
 __all__ += ["find", "judge", "names"]
 
 
@@ -30,23 +32,30 @@ class Analysis:
         Name of the analyzer.
     families
         Of the networks it is needed for.
+    networks
+        Of the zoo that it is for, instead of those that are compared.
     weights
-        ``"final"``, ``"warmup"`` or ``"random"``.
-    images, batch_size, split, augment
-        The data.
+        ``"final"``, ``"warmup"``, ``"initial"`` or ``"weak"``, which is another recipe.
+    images, batch_size, split, augment, labels
+        The data, and whether its labels matter.
     settings
         Keyword arguments of the analyzer.
+    twins
+        Untrained twins of the network, for a control "untrained" among the settings.
     """
 
     name: str
     analyzer: str
     families: Sequence[str] = ("conv", "msa", "hybrid")
+    networks: Sequence[str] = ()
     weights: str = "final"
     images: int = 256
     batch_size: int = 64
     split: str = "test"
     augment: str = "none"
+    labels: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
+    twins: int = 0
 
 
 @dataclass(frozen=True)

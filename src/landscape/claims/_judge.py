@@ -20,12 +20,23 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from landscape.claims._interval import (
+    Interval,
+    Known,
+    Sample,
+    Summary,
+    count,
+    difference,
+    holm,
+    interval,
+    sample,
+    summary,
+)
+
 Word = Literal["SUPPORTED", "ARCHITECTURAL", "ARTEFACT", "REFUTED", "INCONCLUSIVE", "NOT TESTABLE"]
-FEW = 20  # below so many units a bootstrap interval is too narrow
-DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Evidence:
     Attributes
     ----------
     effect
-        ``(units,)``.
+        ``(units,)``, or their `Summary`.
     unit
         What was drawn independently: ``"seed"``, ``"image"``, ``"mini-batch"``, ``"network"``.
     controls
@@ -51,26 +62,13 @@ class Evidence:
         Why there is no effect to judge.
     """
 
-    effect: ArrayLike = ()
+    effect: Sample = ()
     unit: str = "seed"
-    controls: Mapping[str, ArrayLike] = field(default_factory=dict)
-    mended: Mapping[str, ArrayLike] = field(default_factory=dict)
+    controls: Mapping[str, Sample] = field(default_factory=dict)
+    mended: Mapping[str, Sample] = field(default_factory=dict)
     parts: ArrayLike | None = None
     n: Mapping[str, int] = field(default_factory=dict)
     missing: str = ""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __format__(self, spec: str) -> str:
-        spec = spec or ".3g"
-        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
 @dataclass(frozen=True)
@@ -142,13 +140,13 @@ def judge(evidence: Evidence, *, smallest: float, units: str, seed: int = 0) -> 
     """
     if not smallest > 0:
         raise ValueError(f"the smallest effect of interest must be above 0, got {smallest}")
-    effect = _vector(evidence.effect)
+    effect = sample(evidence.effect)
     why = evidence.missing or _untestable(effect, evidence)
-    count = len(effect)
+    units_seen = count(effect)
     if why:
         return Verdict(
-            "NOT TESTABLE", None, units, smallest, evidence.unit, count, {}, {}, None, evidence.n,
-            why, "results that have it",
+            "NOT TESTABLE", None, units, smallest, evidence.unit, units_seen, {}, {}, None,
+            evidence.n, why, "results that have it",
         )  # fmt: skip
     own = interval(effect, seed=seed)
     controls = {name: interval(x, seed=seed) for name, x in evidence.controls.items()}
@@ -157,62 +155,13 @@ def judge(evidence: Evidence, *, smallest: float, units: str, seed: int = 0) -> 
     held = None if evidence.parts is None else holm(evidence.parts)
     change = _change(word, effect, own, smallest, evidence.unit)
     return Verdict(
-        word, own, units, smallest, evidence.unit, count, controls, mended, held, evidence.n,
+        word, own, units, smallest, evidence.unit, units_seen, controls, mended, held, evidence.n,
         reason, change,
     )  # fmt: skip
 
 
-def interval(values: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
-    """Mean with an interval: Student's t for few units, a BCa bootstrap for `FEW` or more.
-
-    One unit has a mean and no interval.
-
-    Examples
-    --------
-    >>> f"{interval([1.0, 2.0, 3.0]):.2f}"
-    '2.00 [-0.48, 4.48]'
-    """
-    values = _vector(values)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Interval(mean, -np.inf, np.inf)
-    if np.ptp(values) == 0:
-        return Interval(mean, mean, mean)
-    if len(values) < FEW:
-        half = stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1)
-        return Interval(mean, mean - float(half), mean + float(half))
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=DRAWS, confidence_level=level, batch=1000,
-        random_state=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
-    return Interval(mean, float(found.low), float(found.high))
-
-
-def holm(parts: ArrayLike) -> tuple[int, int, int]:
-    """Parts whose mean is above 0, below 0, and all: t tests with Holm's step-down at 5 %.
-
-    Examples
-    --------
-    >>> holm([[1.0, 0.1, -3.0], [1.1, -0.1, -3.1], [0.9, 0.0, -2.9]])
-    (1, 1, 3)
-    """
-    parts = np.asarray(parts, dtype=float)
-    parts = parts[:, np.isfinite(parts).all(0)]
-    if parts.shape[1] == 0 or len(parts) < 2:
-        return 0, 0, parts.shape[1]
-    spread = parts.std(0, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = parts.mean(0) / (spread / np.sqrt(len(parts)))
-    p = np.where(np.isnan(t), 1.0, 2 * stats.t.sf(np.abs(t), len(parts) - 1))
-    order = np.argsort(p, kind="stable")
-    passed = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))) <= 0.05
-    held = order[passed]
-    above = int((parts.mean(0)[held] > 0).sum())
-    return above, len(held) - above, parts.shape[1]
-
-
 def _rule(
-    effect: NDArray[np.float64],
+    effect: Known,
     own: Interval,
     evidence: Evidence,
     controls: Mapping[str, Interval],
@@ -226,7 +175,7 @@ def _rule(
                 return "ARTEFACT", f"not so once {name} is mended"
         doubts = []
         for name, found in controls.items():
-            beyond = _minus(effect, evidence.controls[name], seed).low > 0
+            beyond = difference(effect, evidence.controls[name], seed).low > 0
             if not beyond and found.low > smallest:
                 return "ARCHITECTURAL", f"the control '{name}' has it too, and no less"
             if not beyond:
@@ -246,40 +195,32 @@ def _rule(
     return "INCONCLUSIVE", f"the interval holds {smallest:g}"
 
 
-def _minus(effect: NDArray[np.float64], control: ArrayLike, seed: int) -> Interval:
-    """Interval of the difference: paired where lengths agree, else Welch's."""
-    other = _vector(control)
-    if len(other) == len(effect):
-        return interval(effect - other, seed=seed)
-    found = stats.ttest_ind(effect, other, equal_var=False).confidence_interval(0.95)
-    return Interval(float(effect.mean() - other.mean()), float(found.low), float(found.high))
-
-
-def _upper(effect: NDArray[np.float64], seed: int) -> float:
+def _upper(effect: Known, seed: int) -> float:
     """The upper bound of a one-sided test at 5 %."""
     return interval(effect, level=0.90, seed=seed).high
 
 
-def _untestable(effect: NDArray[np.float64], evidence: Evidence) -> str:
-    if len(effect) < 2:
-        return f"it takes two or more of a {evidence.unit}, there are {len(effect)}"
-    series: Sequence[tuple[str, ArrayLike]] = [
+def _untestable(effect: Known, evidence: Evidence) -> str:
+    if count(effect) < 2:
+        return f"it takes two or more of a {evidence.unit}, there are {count(effect)}"
+    series: Sequence[tuple[str, Sample]] = [
         ("the effect", effect), *evidence.controls.items(), *evidence.mended.items()
     ]  # fmt: skip
     for name, values in series:
-        if not np.isfinite(_vector(values)).all():
-            return f"{name} is not a number in {int((~np.isfinite(_vector(values))).sum())} units"
-        if len(_vector(values)) == 0:
+        known = sample(values)
+        numbers = np.array([known.mean, known.error]) if isinstance(known, Summary) else known
+        if not np.isfinite(numbers).all():
+            return f"{name} is not a number in {int((~np.isfinite(numbers)).sum())} units"
+        if count(known) == 0:
             return f"{name} has no values"
     return ""
 
 
-def _change(
-    word: Word, effect: NDArray[np.float64], own: Interval, smallest: float, unit: str
-) -> str:
+def _change(word: Word, effect: Known, own: Interval, smallest: float, unit: str) -> str:
     if word == "INCONCLUSIVE":
         gap = abs(own.mean - smallest) or smallest
-        need = _units_for(float(effect.std(ddof=1)), gap)
+        told = summary(effect)
+        need = _units_for(told.error * told.count**0.5, gap)
         return f"about {need} of a {unit} would tell, at this spread and if the mean stays"
     if word == "REFUTED":
         return f"a mean effect beyond {smallest:g}, on other networks or data"
@@ -296,10 +237,3 @@ def _units_for(spread: float, gap: float) -> int:
         if spread * stats.t.ppf(0.975, n - 1) / np.sqrt(n) < gap:
             return n
     return 1_000_000
-
-
-def _vector(values: ArrayLike) -> NDArray[np.float64]:
-    found = np.atleast_1d(np.asarray(values, dtype=float))
-    if found.ndim > 1:
-        raise ValueError(f"an effect has one number per unit, got shape {found.shape}")
-    return found

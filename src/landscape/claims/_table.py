@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from landscape.claims import Claim, Verdict
-from landscape.claims._judge import Interval
+from landscape.claims._interval import Interval
 from landscape.result import Result, stamp
 
 ORDER = ("SUPPORTED", "ARCHITECTURAL", "ARTEFACT", "REFUTED", "INCONCLUSIVE", "NOT TESTABLE")

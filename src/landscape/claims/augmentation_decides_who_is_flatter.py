@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from landscape.claims import Claim, Evidence, Reading
-from landscape.claims._evidence import Units, contrast, evidence
+from landscape.claims._evidence import contrast, evidence, minus
 from landscape.claims._second_order import SPECTRUM, SPECTRUM_CLEAN, TWENTY_PERCENT, top
 
 
@@ -12,9 +12,7 @@ def _evidence(readings: Sequence[Reading]) -> Evidence:
         contrast(readings, analysis.name, "conv", "msa", top, within="mini-batch")
         for analysis in (SPECTRUM, SPECTRUM_CLEAN)
     )
-    if isinstance(augmented, str) or isinstance(clean, str):
-        return evidence(augmented if isinstance(augmented, str) else clean)
-    return evidence(Units(augmented.values - clean.values, augmented.unit, augmented.n))
+    return evidence(minus(augmented, clean))
 
 
 claim = Claim(

@@ -1,12 +1,12 @@
 """Spectra, slices and sharpness lead to the same conclusion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
 
 from landscape.claims import Claim, Evidence, Reading
-from landscape.claims._evidence import Numbers, Statistic
+from landscape.claims._evidence import Numbers
 from landscape.claims._second_order import DENSITY, LINES, SHARPNESS, SPECTRUM, rise, top
 from landscape.result import Result
 
@@ -44,10 +44,14 @@ def concordance(scores: Numbers) -> float:
 
 
 def _score(
-    readings: Sequence[Reading], seed: int, model: str, analysis: str, statistic: Statistic
+    readings: Sequence[Reading],
+    seed: int,
+    model: str,
+    analysis: str,
+    statistic: Callable[[Result], Numbers],
 ) -> float:
     found = [
-        float(statistic(r.result).mean())
+        float(np.mean(statistic(r.result)))
         for r in readings
         if (r.analysis, r.model, r.seed) == (analysis, model, seed)
     ]

@@ -14,7 +14,7 @@ from landscape.journal import discard
 from landscape.models.card import find, zoo
 from landscape.models.checkpoints import Checkpoint, checkpoint, pick
 from landscape.result import label, load, plain, save
-from landscape.study.case import prepare, public, slug
+from landscape.study.case import prepare, public, slug, twins
 
 QUICK = {"images": 32}
 #: less of everything, to see that it runs; no basis for a verdict
@@ -83,10 +83,10 @@ def jobs(
     """
     analyses = {a.name: a for claim in claims for a in claim.analyses}
     found = []
-    for spec in models:
+    for spec in dict.fromkeys([*models, *(n for a in analyses.values() for n in a.networks)]):
         card = find(spec, data)
         for analysis in analyses.values():
-            if card.family not in analysis.families:
+            if spec not in (analysis.networks or models) or card.family not in analysis.families:
                 continue
             small = _small(analysis) if quick else analysis
             for seed, weights, identity in _weights(card.name, data, analysis.weights, seeds):
@@ -137,10 +137,16 @@ def _made(job: Job, shown: Shown) -> Any:
         split=analysis.split,
         limit=analysis.images,
         batch_size=analysis.batch_size,
+        labels=analysis.labels,
     )
     analyzer = getattr(import_module(f"landscape.analyzers.{analysis.analyzer}"), analysis.analyzer)
     place = job.path.with_suffix(".journal")
-    more = {"journal": place} if "journal" in signature(analyzer).parameters else {}
+    takes = signature(analyzer).parameters
+    more: dict[str, Any] = {"journal": place} if "journal" in takes else {}
+    if analysis.twins:
+        more["twins"] = twins(case.card, analysis.twins, job.seed)
+    if "mean" in takes:  # of the preprocessing: what is added to pixels is added before it
+        more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
     with shown(f"{job.path.parent.name} {analysis.name}") as progress:
         result = analyzer(case.model, case.batches, progress=progress, **analysis.settings, **more)
     result = label(result, **case.facts, analysis=analysis.name, asked=job.asked)
@@ -152,7 +158,7 @@ def _made(job: Job, shown: Shown) -> Any:
 def _small(analysis: Analysis) -> Analysis:
     coarse = {**analysis.settings, **_QUICK_SETTINGS.get(analysis.analyzer, {})}
     size = min(analysis.images, QUICK["images"])
-    return replace(analysis, images=size, settings=coarse)
+    return replace(analysis, images=size, settings=coarse, twins=min(analysis.twins, 1))
 
 
 def _weights(model: str, data: str, role: str, seeds: int) -> Iterator[tuple[int, str | None, str]]:
