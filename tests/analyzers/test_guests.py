@@ -22,7 +22,7 @@ SMALL = {
     "blocks": {"k": 1, "probes": 2},
     "batchsize": {"k": 1},
     "critical": {"probes": 1, "steps": 4, "max_products": 20},
-    "sharpness": {"radii": (0.1, 0.5), "directions": 2, "m": 3, "steps": 2},
+    "sharpness": {"radii": (0.1, 0.5), "directions": 3, "m": 3, "steps": 2},
 }
 
 
@@ -131,7 +131,7 @@ LONG = [n for n in ANALYZERS if "journal" in inspect.signature(getattr(landscape
 
 
 def test_some_analyzers_keep_a_journal():
-    assert {"batchsize", "blocks", "density", "hessian", "surface"} <= set(LONG)
+    assert {"batchsize", "blocks", "density", "hessian", "sharpness", "surface"} <= set(LONG)
 
 
 @pytest.mark.parametrize("name", LONG)

@@ -61,19 +61,21 @@ def test_the_average_is_the_trace():
     assert np.isnan(found["drop"]).all() or (found["drop"] == 0).all()  # one output, no classes
 
 
-def test_every_direction_has_its_brute_force(network, batches):
+@pytest.mark.parametrize("batchnorm", ["frozen", "batch"])
+def test_every_direction_has_its_brute_force(network, batches, batchnorm):
     """Written out with deep copies and a plain loop."""
     from landscape.analyzers._sharpness import Probe, drawn
 
-    found = landscape.sharpness(network, batches, **SMALL)
+    found = landscape.sharpness(network, batches, **SMALL, batchnorm=batchnorm)
     own = Objective(network, batches).parameters()
     length = sum((p**2).sum() for p in own.values()).item() ** 0.5
     probe = Probe(None, 2, length, 3, 3, (0.05, 0.5), 0)
-    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    y = torch.cat([targets for _, targets in batches])
 
     def measure(net):
+        twin = copy.deepcopy(net).train(batchnorm == "batch")
         with torch.no_grad():
-            outputs = net(x)
+            outputs = torch.cat([twin(x) for x, _ in batches])
         right = (outputs.argmax(1) == y).double().mean().item()
         return nn.functional.cross_entropy(outputs, y).item(), right
 
@@ -152,13 +154,14 @@ def test_a_downward_curvature_is_not_taken_for_the_worst():
     assert (np.diff(found) >= 0).all()
 
 
-def test_the_first_step_is_that_of_sam(network, batches):
-    found = landscape.sharpness(network, batches, **SMALL)
+@pytest.mark.parametrize("batchnorm", ["frozen", "batch"])
+def test_the_first_step_is_that_of_sam(network, batches, batchnorm):
+    found = landscape.sharpness(network, batches, **SMALL, batchnorm=batchnorm)
     x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
     for norm, rho in (("ball", 0.05), ("adaptive", 0.5)):
         rises = []
         for group in (slice(0, 3), slice(3, 6)):  # the seventh example fills no group
-            twin = copy.deepcopy(network)
+            twin = copy.deepcopy(network).train(batchnorm == "batch")
             before = nn.functional.cross_entropy(twin(x[group]), y[group])
             before.backward()
             sizes = [p.detach().abs() if norm == "adaptive" else 1.0 for p in twin.parameters()]
@@ -210,6 +213,18 @@ def test_what_a_change_of_scale_moves(kind, build, batches):
     moved = found["moved"].to_series()
     for name in ("average, filter", "average, adaptive", "worst, adaptive"):
         assert moved[name] == pytest.approx(1, abs=1e-6)
+    for name in ("average, ball", "worst, ball"):
+        assert abs(moved[name] - 1) > 0.02
+
+
+def test_the_statistics_of_the_batch_follow_a_change_of_scale(build, batches):
+    """But for eps."""
+    found = landscape.sharpness(build("conv"), batches, **(SMALL | {"m": 7}), batchnorm="batch")
+    assert found["rescaled"] > 0
+    assert found["changed"] < 1e-3
+    moved = found["moved"].to_series()
+    for name in ("average, filter", "average, adaptive", "worst, adaptive"):
+        assert moved[name] == pytest.approx(1, abs=0.01)
     for name in ("average, ball", "worst, ball"):
         assert abs(moved[name] - 1) > 0.02
 
@@ -305,6 +320,8 @@ def test_torchs_own_attention_is_rescaled(layer):
         ({"rise": -1.0}, "rise must be a positive number"),
         ({"rescale": float("nan")}, "rescale must be a positive number, got nan"),
         ({"rho": (0.05, -1.0)}, r"rho must be a positive number, got -1\.0"),
+        ({"batchnorm": "recal:4"}, "not 'recal:4': ascent has no gradient through statistics"),
+        ({"batchnorm": "eval"}, "batchnorm is frozen, batch or recal:M .* not 'eval'"),
         ({"rho": (0.05,)}, r"rho is two radii, Euclidean and adaptive, not \(0\.05,\)"),
     ],
 )

@@ -8,9 +8,10 @@ from landscape_cli import options
 from landscape_cli.measure import measure
 
 RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+POLICIES = click.Choice(["frozen", "batch"])
 
 
-def _number(name: str, kind: type, default: Any, text: str, **more: Any) -> Any:
+def _number(name: str, kind: Any, default: Any, text: str, **more: Any) -> Any:
     return click.option(name, type=kind, default=default, show_default=True, help=text, **more)
 
 
@@ -33,6 +34,7 @@ def _number(name: str, kind: type, default: Any, text: str, **more: Any) -> Any:
 @_number("--steps", int, 5, "Of ascent; the first is that of SAM.")
 @_number("--rho", float, (0.05, 0.5), "Radii of the worst case, Euclidean and adaptive.", nargs=2)
 @_number("--rescale", float, 4.0, "Factor of the twin's filters and queries.")
+@_number("--batchnorm", POLICIES, "frozen", "Running statistics, or those of the batch or group.")
 @options.output
 def command(**shared: Any) -> Any:
     """Measure how much the loss rises around the weights, on average and at worst.

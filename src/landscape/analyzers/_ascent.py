@@ -37,7 +37,7 @@ def climb(
     params = risk.parameters()
     origin = ravel(params)
     scale = scale.to(origin)
-    gauge = Gauge(risk.model, risk.batches, risk.loss)
+    gauge = Gauge(risk.model, risk.batches, risk.loss, risk.batchnorm)
     base = gauge.measure(params)[0]
 
     def slope(point: Tensor, step: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.subject.folding import pairs
+from landscape.subject.forward import Statistics, normalise
 
 _QUERY_KEY = (("q", "k"), ("q_proj", "k_proj"), ("query", "key"), ("to_q", "to_k"), ("wq", "wk"))
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -18,11 +19,15 @@ Change = list[tuple[Tensor, Tensor]]  # what to write, where
 
 
 @torch.no_grad()
-def rescaled(model: nn.Module, inputs: Tensor, factor: float) -> tuple[nn.Module, int, float]:
+def rescaled(
+    model: nn.Module, inputs: Tensor, factor: float, by: Statistics = "eval"
+) -> tuple[nn.Module, int, float]:
     """Copy whose filters, queries and keys have other lengths, and whose outputs are the same.
 
     Each layer is tried by itself: what changes an output by more than rounding is undone, be it
-    that a weight is tied or that queries are not where they are looked for.
+    that a weight is tied or that queries are not where they are looked for. Outputs are normalised
+    ``by`` the running statistics, or those of the inputs, beside which eps is not scaled: they may
+    change by a thousandth.
 
     Returns
     -------
@@ -38,13 +43,18 @@ def rescaled(model: nn.Module, inputs: Tensor, factor: float) -> tuple[nn.Module
     (1, True, True)
     """
     twin = copy.deepcopy(model)
-    before, layers, change = twin(inputs), 0, 0.0
-    limit = torch.finfo(before.dtype).eps ** 0.5
+
+    def outputs() -> Tensor:
+        with normalise(twin, by):
+            return twin(inputs)
+
+    before, layers, change = outputs(), 0, 0.0
+    limit = torch.finfo(before.dtype).eps ** 0.5 if by == "eval" else 1e-3
     for each in _changes(twin, inputs, factor):
         old = [(held, held.clone()) for held, _ in each]
         for held, new in each:
             held.copy_(new)
-        now = _relative(twin(inputs), before)
+        now = _relative(outputs(), before)
         if now <= limit:
             layers, change = layers + 1, now
             continue

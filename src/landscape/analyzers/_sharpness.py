@@ -1,5 +1,6 @@
 """How much the loss rises around the weights: samples, before anything is averaged over them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,9 @@ from torch import nn
 
 from landscape.analyzers import Progress
 from landscape.analyzers._ascent import climb
+from landscape.journal import Journal, Piece
 from landscape.subject.filters import Part, draw, layout
+from landscape.subject.forward import Statistics
 from landscape.subject.loss import Loss
 from landscape.subject.objective import Batches, Objective, ravel
 from landscape.subject.penalty import Params
@@ -33,6 +36,7 @@ class Probe(NamedTuple):
     steps: int
     rho: tuple[float, float]
     seed: int
+    statistics: Statistics = "eval"
 
 
 def around(
@@ -40,21 +44,25 @@ def around(
     model: nn.Module,
     batches: Batches,
     radii: tuple[float, ...],
+    book: Journal,
     progress: Progress,
     label: str,
 ) -> Rows:
     """Increase of the loss and accuracy lost, ``(2, geometry, direction, radius)``."""
     own = Objective(model, batches, probe.loss).parameters()
-    gauge = Gauge(model, batches, probe.loss)
+    gauge = Gauge(model, batches, probe.loss, probe.statistics)
     base, _, right = gauge.measure(own)
-    found = np.empty((2, len(GEOMETRIES), probe.directions, len(radii)))
-    for index in progress(range(probe.directions), probe.directions, label):
+
+    def rises(index: int) -> Rows:
+        found = np.empty((2, len(GEOMETRIES), len(radii)))
         for row, direction in enumerate(drawn(model, own, probe, index)):
             line = Plane(own, (direction,))
             for column, radius in enumerate(radii):
                 loss, _, hits = gauge.measure(line.at([radius]))
-                found[:, row, index, column] = loss - base, right - hits
-    return found
+                found[:, row, column] = loss - base, right - hits
+        return found
+
+    return np.stack(_kept(book, progress, label, probe.directions, rises), 2)
 
 
 def drawn(model: nn.Module, own: Params, probe: Probe, index: int) -> tuple[Params, ...]:
@@ -72,17 +80,39 @@ def drawn(model: nn.Module, own: Params, probe: Probe, index: int) -> tuple[Para
     )
 
 
-def worst(probe: Probe, model: nn.Module, batches: Batches, progress: Progress, label: str) -> Rows:
+def worst(
+    probe: Probe,
+    model: nn.Module,
+    batches: Batches,
+    book: Journal,
+    progress: Progress,
+    label: str,
+) -> Rows:
     """Largest increase found up to each step of ascent, ``(norm, group, step)``."""
     groups = grouped(batches, probe.m)
     flat = ravel(Objective(model, groups, probe.loss).parameters())
-    found = np.empty((len(NORMS), len(groups), probe.steps))
-    for number in progress(range(len(groups)), len(groups), label):
-        risk = Objective(model, groups[number : number + 1], probe.loss)
-        for row, scale in enumerate((torch.ones_like(flat), flat.abs())):
-            seed = probe.seed + 1009 * number
-            found[row, number] = climb(risk, scale, probe.rho[row], probe.steps, seed)
-    return found
+
+    def climbs(number: int) -> Rows:
+        group = groups[number : number + 1]
+        risk = Objective(model, group, probe.loss, batchnorm=probe.statistics)
+        seed = probe.seed + 1009 * number
+        both = zip((torch.ones_like(flat), flat.abs()), probe.rho, strict=True)
+        return np.stack([climb(risk, scale, rho, probe.steps, seed) for scale, rho in both])
+
+    return np.stack(_kept(book, progress, label, len(groups), climbs), 1)
+
+
+def _kept(
+    book: Journal, progress: Progress, label: str, count: int, make: Callable[[int], Rows]
+) -> list[Rows]:
+    """Make so many samples, each a piece of the journal."""
+    numbers = {f"{label.replace(', ', '-')}-{i:05d}": i for i in range(count)}
+
+    def piece(name: str) -> Piece:
+        return {"rows": make(numbers[name])}
+
+    done = dict(progress(book.pieces(numbers, piece), count, label))
+    return [done[name]["rows"] for name in numbers]
 
 
 def grouped(batches: Batches, m: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -7,6 +7,7 @@ import xarray as xr
 from torch import nn
 
 from landscape.analyzers import Progress, analyzer, silent
+from landscape.analyzers._policy import policy
 from landscape.analyzers._rescaled import rescaled
 from landscape.analyzers._sharpness import (
     GEOMETRIES,
@@ -19,6 +20,7 @@ from landscape.analyzers._sharpness import (
     mean,
     worst,
 )
+from landscape.journal import Place, opened
 from landscape.result import Result
 from landscape.subject.loss import Loss, cross_entropy
 from landscape.subject.objective import Batches, Objective, ravel
@@ -41,17 +43,19 @@ def sharpness(
     steps: int = 5,
     rho: tuple[float, float] = (0.05, 0.5),
     rescale: float = 4.0,
+    batchnorm: str = "frozen",
     loss: Loss = cross_entropy,
     seed: int = 0,
+    journal: Place = None,
     progress: Progress = silent,
 ) -> Result:
     r"""Measure how much the NLL rises around the weights, on average and at worst.
 
-    All points see the same examples, normalised by the running statistics. Three geometries: in the
-    ``ball`` steps are Gaussian with ``sigma = distance / sqrt(P)`` for ``P`` weights, so that at a
-    minimum the increase is ``distance^2 tr(H) / 2P``; by ``filter``, each output filter moves by
-    ``radius`` times its norm (Li et al. 2018); ``adaptive``, each weight by ``radius |w|`` times a
-    normal number. At radius 1 the network moves about as far as its weights are long.
+    All points see the same examples. Three geometries: in the ``ball`` steps are Gaussian with
+    ``sigma = distance / sqrt(P)`` for ``P`` weights, so that at a minimum the increase is
+    ``distance^2 tr(H) / 2P``; by ``filter``, each output filter moves by ``radius`` times its norm
+    (Li et al. 2018); ``adaptive``, each weight by ``radius |w|`` times a normal number. At radius 1
+    the network moves about as far as its weights are long.
 
     Parameters
     ----------
@@ -78,10 +82,17 @@ def sharpness(
         those that SAM and ASAM were tuned to.
     rescale
         Factor of filters before a BatchNorm, of queries, and inverse one of keys.
+    batchnorm
+        ``"frozen"``, running statistics as they are, or ``"batch"``: averages by those of each
+        batch, the worst case by those of each group, through which the gradient flows, as in a
+        training with SAM.
     loss
         ``(outputs, targets)`` to one number per example.
     seed
         Of the directions.
+    journal
+        A folder that keeps finished directions and groups: a run that was stopped goes on there,
+        and several processes share one.
     progress
         Shows how far it got.
 
@@ -129,23 +140,32 @@ def sharpness(
     if len(rho) != 2:
         raise ValueError(f"rho is two radii, Euclidean and adaptive, not {rho}")
     _positive(ball=ball, rise=rise, fall=fall, rescale=rescale, rho=min(rho))
+    statistics, few = policy(batchnorm)
+    if few:
+        raise ValueError(
+            f"batchnorm is frozen or batch, not {batchnorm!r}: ascent has no gradient through "
+            "statistics of other examples than its own"
+        )
     own = Objective(model, batches, loss).parameters()
     flat = ravel(own)
     length = float(flat.double().norm())
-    probe = Probe(loss, directions, length if ball is None else ball, m, steps, rho, seed)
-    nll, nll_se, accuracy = Gauge(model, batches, loss).measure(own)
+    unit = length if ball is None else ball
+    probe = Probe(loss, directions, unit, m, steps, rho, seed, statistics)
+    nll, nll_se, accuracy = Gauge(model, batches, loss, statistics).measure(own)
     if not np.isfinite(nll):
         raise ValueError("the loss is not finite at the weights of the network")
-    rises, drops = around(probe, model, batches, radii, progress, "directions")
-    climbs = worst(probe, model, batches, progress, "ascent")
+    book = opened(journal)
+    rises, drops = around(probe, model, batches, radii, book, progress, "directions")
+    climbs = worst(probe, model, batches, book, progress, "ascent")
     middle = len(radii) // 2
     samples = [*rises[:, :, middle], *climbs[:, :, -1]]
     inputs = next(iter(batches))[0][:_FEW].to(flat.device)
-    twin, layers, change = rescaled(model, inputs, rescale)
+    twin, layers, change = rescaled(model, inputs, rescale, statistics)
     moved = np.full((len(samples), 2), np.nan)
     if layers:
-        others, _ = around(probe, twin, batches, radii[middle : middle + 1], progress, "rescaled")
-        again = worst(probe, twin, batches, progress, "rescaled, ascent")
+        one = radii[middle : middle + 1]
+        others, _ = around(probe, twin, batches, one, book, progress, "rescaled")
+        again = worst(probe, twin, batches, book, progress, "rescaled, ascent")
         pairs = zip(samples, [*others[:, :, 0], *again[:, :, -1]], strict=True)
         moved = np.array([factor(*pair) for pair in pairs])
     by_filter = float(ravel(drawn(model, own, probe, 0)[1]).double().norm())
