@@ -44,6 +44,7 @@ def result(model="a", **changes):
         ({"settings": {"matrix": "ggn"}}, "GGN of NLL + L2"),
         ({"settings": {"matrix": "residual"}}, "H − GGN of NLL"),
         ({"settings": {"loss": "my.hinge"}}, "hinge + L2"),
+        ({"settings": {"loss": "my.Scaled(scale=0.5)"}}, "Scaled + L2"),
         ({"settings": {"parameters": "head"}}, "parameters head · final"),
         ({"settings": {"parameters": None}}, "parameters all · final"),
         ({"settings": {"batchnorm": "batch"}}, "BatchNorm batch"),
