@@ -16,7 +16,7 @@ TWENTY_PERCENT = 0.223  # ln 1.25: a ratio of 0.8
 SPECTRUM = Analysis(
     "spectrum",
     "hessian",
-    images=128,
+    images=64,
     batch_size=16,
     split="train",
     augment="deit",
@@ -29,7 +29,7 @@ SPECTRUM_DECAY = replace(
 DENSITY = Analysis(
     "density",
     "density",
-    images=128,
+    images=64,
     split="train",
     augment="deit",
     settings={"probes": 4, "steps": 30},
@@ -45,7 +45,7 @@ LINES_CLEAN = replace(LINES, name="lines-clean", augment="none")
 SHARPNESS = Analysis(
     "sharpness",
     "sharpness",
-    images=128,
+    images=64,
     split="train",
     augment="deit",
     settings={"radii": (0.1, 0.2)},

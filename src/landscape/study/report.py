@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from matplotlib.figure import Figure
 
 from landscape.claims import Claim, Verdict
-from landscape.claims._judge import Interval
+from landscape.claims._interval import Interval
 from landscape.claims._table import ORDER, table
 from landscape.plots import style
 from landscape.plots.claims import WORD_COLOURS, plot
