@@ -71,6 +71,9 @@ def parse(line):
             landscape.make_context("landscape", args)
         context = click.Context(landscape, **landscape.context_settings)
         name, command, rest = landscape.resolve_command(context, args)
+        while isinstance(command, click.Group) and rest:
+            context = click.Context(command, parent=context, info_name=name)
+            name, command, rest = command.resolve_command(context, rest)
         command.make_context(name, rest, parent=context)
 
 
