@@ -116,7 +116,7 @@ def kernel_power(weight: Tensor, h: int, w: int, dilation: Sequence[int] = (1, 1
     flat = weight.detach().double().cpu().reshape(-1, kh * kw)
     gram = (flat.T @ flat / len(flat)).to(torch.complex128)
     waves = [
-        torch.exp(-2j * torch.pi * torch.outer(d * torch.arange(k).double(), torch.arange(n) / n))
+        torch.exp(-2j * torch.pi * torch.outer(d * torch.arange(k), torch.arange(n).double() / n))
         for k, n, d in zip((kh, kw), (h, w), dilation, strict=True)
     ]
     basis = torch.einsum("ah,bw->abhw", *waves).reshape(kh * kw, h * w)
@@ -220,7 +220,7 @@ def _responses(
     total = gain.flatten(1)[:, 1:].sum(1)
     diagonal = torch.full_like(total, torch.nan)
     if queries == keys:
-        y, x = (torch.arange(k, device=weights.device) for k in keys)
+        y, x = (torch.arange(k, device=weights.device).double() for k in keys)
         turn = [torch.exp(2j * torch.pi * torch.outer(i, i) / len(i)) for i in (y, x)]
         # turns back by the phase of the wave at each query
         by_row = torch.einsum(
@@ -273,7 +273,7 @@ def plane_waves(
     direction = torch.randn(b, c, 1, 1, generator=generator, dtype=torch.float64)
     direction = direction / direction.norm(dim=1, keepdim=True)
     turn = torch.rand(b, 1, 1, generator=generator, dtype=torch.float64)
-    rows = ky[:, None, None] * torch.arange(h)[:, None] / h
-    columns = kx[:, None, None] * torch.arange(w) / w
+    rows = ky[:, None, None] * torch.arange(h).double()[:, None] / h
+    columns = kx[:, None, None] * torch.arange(w).double() / w
     phase = 2 * torch.pi * (rows + columns + turn)[:, None]
     return direction * phase.cos(), direction * phase.sin(), ky, kx
