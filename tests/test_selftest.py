@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from landscape import selftest
-from landscape.numerics import lanczos, quadrature
-from landscape.selftest import curvature, spectra
+from landscape.analyzers import _controls
+from landscape.numerics import lanczos, power2d, quadrature, response
+from landscape.selftest import curvature, responses, spectra
+from landscape.subject.attention import average
 from landscape.subject.objective import Objective
 from landscape.subject.penalty import L2
 from landscape.subject.plane import Plane
 from landscape.subject.probe import Tap
+from landscape.subject.site import Site
 from landscape_cli.main import main
 
 
@@ -32,10 +35,13 @@ def twice(function):
     return wrong
 
 
+GATHER, RESPONSES = Site.gather, response._responses
+MATRIX = power2d.Plane.__dict__["matrix"]
 FAULTS = [
-    # a 3x3 kernel, an axis of the map mixed up, a Nyquist column counted twice, no unbiased mean...
     ("box_blur", spectra, "box", lambda: spectra.Circular(torch.nn.AvgPool2d(3, 1), 2, 2)),
     ("sinusoid", spectra, "frequencies", twice(spectra.frequencies)),
+    ("parseval", power2d.Plane, "matrix", property(lambda self: 1.001 * MATRIX.func(self))),
+    ("aliasing", Tap, "read", lambda self, maps: maps[..., ::3]),
     ("constant_maps", Tap, "read", lambda self, maps: maps + torch.rand_like(maps)),
     (
         "wave_variance",
@@ -49,6 +55,11 @@ FAULTS = [
     ("quadratic", curvature, "squared", lambda o, t: ((o[:, 0] - t) ** 2) / 2),
     ("decay_shift", Objective, "penalties", property(lambda self: (L2(2 * self.weight_decay),))),
     ("gradients", Objective, "gradient", twice(Objective.gradient)),
+    ("uniform_attention", _controls, "uniform", average),
+    ("permutation_attention", response, "by_ring", twice(response.by_ring)),
+    ("row_sums", response, "_responses", lambda a, *more: RESPONSES(a.mT, *more)),
+    ("attention_of_networks", Site, "gather", lambda self, a: GATHER(self, a).mT),
+    ("kernel_and_jacobian", responses, "kernel_power", twice(response.kernel_power)),
     ("quadratic_surface", Plane, "at", lambda self, step: self.origin),
 ]
 
@@ -62,7 +73,7 @@ def test_a_planted_fault_is_found(name, place, what, wrong, monkeypatch):
 
 
 def test_every_check_has_a_fault_or_compares_two_ways_of_computing():
-    two_ways = {"dense_hessian", "parts"}
+    two_ways = {"dense_hessian", "parts", "filtered_power", "heads_as_kernel"}
     assert {name for name, *_ in FAULTS} | two_ways == set(selftest.checks())
 
 
@@ -100,7 +111,7 @@ def test_an_unknown_check():
 
 def test_the_generator_is_left_alone():
     before = torch.get_rng_state()
-    selftest.run(["decay_shift"])
+    selftest.run(["parseval"])
     assert torch.equal(torch.get_rng_state(), before)
 
 
