@@ -188,3 +188,14 @@ def test_the_share_of_the_decay_stands_over_the_sum(plane):
     ax = surface.plot(result, ax=new(), view="3d", quantity="loss")
     assert ax.get_title() == "resnet_s\ndecay makes 63% of the relief"
     assert surface.plot(result, ax=new(), view="3d").get_title() == "resnet_s"
+
+
+def test_rows_do_not_run_into_each_other(plane):
+    fig = figure([plane() for _ in range(5)], view="3d")
+    fig.draw_without_rendering()
+    *panels, _ = fig.axes
+    assert len(panels) == 5
+    lowest = min(ax.xaxis.label.get_window_extent().y0 for ax in panels[:3])
+    assert max(ax.title.get_window_extent().y1 for ax in panels[3:]) <= lowest + 1
+    wide = {round(ax.get_position().width, 6) for ax in panels}
+    assert len(wide) == 1

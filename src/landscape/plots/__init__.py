@@ -169,8 +169,9 @@ def _panels(
     made: dict[str, Any] = {}
     if solid:  # a layout engine learns the place of labels in three dimensions one draw too late
         fig.set_layout_engine("none")
-        margins = {"left": 0, "right": 1, "bottom": 0.1, "top": 1 - 0.4 * rows / height}
-        made = {"subplot_kw": {"projection": "3d"}, "gridspec_kw": margins | {"wspace": 0}}
+        room = {"left": 0, "right": 1, "bottom": 0.3 / height, "top": 1 - 0.45 / height}
+        room |= {"wspace": 0, "hspace": 0.3}
+        made = {"subplot_kw": {"projection": "3d"}, "gridspec_kw": room}
     grid = fig.subplots(rows, columns, squeeze=False, **made)
     names = style.names(results)
     for i, j in product(range(len(results)), range(len(views))):
@@ -184,7 +185,8 @@ def _panels(
         if "legend" in known:
             options["legend"] = False
         if "colorbar" in known:  # one for all panels, beside the first row of them
-            options["colorbar"] = list(grid[j]) if i == columns - 1 else False
+            beside = list(grid.flat if solid else grid[j])
+            options["colorbar"] = beside if i == columns - 1 else False
         file.plot(results[i], ax=ax, **(options | kwargs))
         remarks = ax.get_title().split("\n")[1:]
         ax.set_title("\n".join([names[i], *remarks] if j == 0 else remarks))

@@ -96,7 +96,7 @@ def solid(
         bar = ax.figure.colorbar(paint, ax=beside, ticks=scaled(levels), **place)
         bar.ax.set_yticklabels([f"{level:g}" for level in levels])
         bar.ax.tick_params(which="both", length=0)
-        bar.set_label(style.label(height))
+        bar.set_label(style.label(height, width=44))
     return int(beyond.sum())
 
 
