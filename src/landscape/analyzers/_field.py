@@ -41,7 +41,8 @@ class Field:
         seen = mass.flatten() > 0
         self.total += (power[seen] / mass[seen]).sum(0)
         self.count += int(seen.sum())
-        where = distances(*self.support.shape, *self.middle())
+        h, w = self.support.shape
+        where = distances(h, w, *self.middle())
         found = [radii(power, where, SHARES), spread(power, where)[:, None]]
         self.radii.append(torch.cat(found, 1).cpu())
         for part in gradients.flatten(2).transpose(0, 1).split(_GROUP):
