@@ -288,3 +288,19 @@ def test_a_twin_by_itself_is_the_control(name, build, batches):
         under = f"control_{variable}"
         if under in found and not str(variable).endswith("_se"):
             np.testing.assert_array_equal(found[under][0], values)
+
+
+def test_what_depends_on_weights_alone_is_the_same_at_all_images(build, batches):
+    found = landscape.transfer(build("hybrid"), batches, controls=["noise", "constant", "uniform"])
+    for control in found.control_kernel_gain:
+        np.testing.assert_array_equal(control, found.kernel_gain)
+    stem = found.hlr.sel(level="branch", op=found.kind == "stem")
+    control = found.control_hlr.sel(level="branch", op=found.kind == "stem")
+    assert np.allclose(control, stem, rtol=1e-9)
+
+
+def test_uniform_heads_pass_nothing_but_zero_frequency(build, batches):
+    found = landscape.transfer(build("msa"), batches, parts=["head"], controls=["uniform"])
+    gain = found.control_head_gain[0].values
+    assert (gain[np.isfinite(found.head_gain.values)] < -250).all()  # dB
+    assert np.isfinite(found.head_gain).any()

@@ -8,6 +8,7 @@ import xarray as xr
 from torch import nn
 
 from landscape.analyzers import Progress, analyzer, silent
+from landscape.analyzers._controls import controlled
 from landscape.analyzers._heads import heads
 from landscape.analyzers._kernels import kernels
 from landscape.analyzers._responses import LEVELS, responses
@@ -28,6 +29,8 @@ def transfer(
     bands: int = 4,
     probes: int = 1,
     rows: str = "kept",
+    controls: Sequence[str] = (),
+    twins: Sequence[nn.Module] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> Result:
@@ -62,8 +65,12 @@ def transfer(
     rows
         ``"kept"``: attention matrices as they are, their rows short of 1 by what goes to class
         tokens. ``"renormalised"``: rows sum to 1 over places.
+    controls, twins
+        Also measure at other images, ``"untrained"`` twins, or with ``"uniform"`` or ``"mean"``
+        attention, as in `landscape.fourier`; ``control_...`` over ``control``. Kernels and other
+        linear operations are the same at all images; uniform heads pass nothing but DC.
     seed
-        Of the waves.
+        Of the waves and of the controls.
     progress
         Shows how far it got.
 
@@ -107,7 +114,11 @@ def transfer(
         raise ValueError(f"probes must be at least 1, got {probes}")
     if bands < 4 or bands % 4:
         raise ValueError(f"bands must be a multiple of 4, got {bands}")
-    return _measure(model, batches, parts, bands, probes, rows, seed, progress)
+
+    def measure(network: nn.Module, data: Batches, progress: Progress) -> xr.Dataset:
+        return _measure(network, data, parts, bands, probes, rows, seed, progress)
+
+    return controlled(measure, model, batches, controls, twins, seed, progress)
 
 
 def _measure(
