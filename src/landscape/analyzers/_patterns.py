@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from landscape.numerics.power2d import Plane, Window, plane, squares
+from landscape.numerics.power2d import Window, plane, squares
 
 #: parts of the images whose mean maps are kept; leaving out one at a time gives standard errors
 GROUPS = 8
@@ -75,25 +75,21 @@ class Pattern:
         of the jackknife over the groups. NaN for one image; errors for fewer than three.
         """
         half = plane(*self.maps.shape[-2:], window)
-        n, power, maps = self.count.sum(), self.power.sum(0), self.maps.sum(0)
-        value = _parts(power, maps, n, half, window)
-        kept = [g for g in range(GROUPS) if self.count[g]]
-        if n < 3:
-            return torch.stack([value, torch.full_like(value, torch.nan)])
-        without = torch.stack(
-            [
-                _parts(power - self.power[g], maps - self.maps[g], n - self.count[g], half, window)
-                for g in kept
-            ]
-        )
-        spread = ((without - without.mean(0)) ** 2).mean(0) * (len(kept) - 1)
+        kept = self.count > 0
+        # all images first, then all without those of each group
+        out = torch.cat([torch.zeros(1, len(kept)), torch.eye(len(kept))[kept]]).double()
+        n = self.count.sum() - out @ self.count
+        power = (self.power.sum(0) - out @ self.power) / n[:, None]
+        share = ((1 - out) / n[:, None]).to(self.maps)
+        some = share.split(max(1, 2**19 // self.maps[0].numel()))  # a little memory at a time
+        spectra = [squares(torch.tensordot(part, self.maps, 1), window).mean(1) for part in some]
+        mean = torch.cat(spectra).cpu() @ half.matrix[:, : half.rings]
+        fixed = (n[:, None] * mean - power) / (n[:, None] - 1)
+        parts = torch.stack([power - fixed, fixed], 1)
+        value, without = parts[0], parts[1:]
+        spread = ((without - without.mean(0)) ** 2).mean(0) * (int(kept.sum()) - 1)
+        if n[0] < 2:
+            value = torch.full_like(value, torch.nan)
+        if n[0] < 3:
+            spread = torch.full_like(spread, torch.nan)
         return torch.stack([value, spread.sqrt()])
-
-
-def _parts(power: Tensor, maps: Tensor, n: Tensor, half: Plane, window: Window) -> Tensor:
-    """Content and fixed part out of the sums over ``n`` images: ``(2, rings)``."""
-    if n < 2:
-        return torch.full((2, half.rings), torch.nan, dtype=torch.float64)
-    mean = squares(maps[None] / n.item(), window)[0].mean(0).cpu() @ half.matrix[:, : half.rings]
-    fixed = (n * mean - power / n) / (n - 1)
-    return torch.stack([power / n - fixed, fixed])

@@ -131,14 +131,14 @@ def settled(maps: Tensor, outliers: Outliers) -> tuple[Tensor, Tensor]:
     if outliers not in ("keep", "median"):
         raise ValueError(f"unknown outliers '{outliers}'; choose keep or median")
     wide = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-    norm = torch.cat([x.square().sum(1).flatten(1) for x in wide.split(chunk(maps))]).sqrt()
-    far = torch.zeros_like(norm, dtype=torch.bool)
-    n = norm.shape[1]
-    near = (norm >= norm.amax(1, keepdim=True) / FAR).sum(1)
+    size = wide.square().sum(1).flatten(1)  # squares of the norms
+    far = torch.zeros_like(size, dtype=torch.bool)
+    n = size.shape[1]
+    near = (size >= size.amax(1, keepdim=True) / FAR**2).sum(1)
     rest = near < n - (n - 1) // 2  # in the others the median itself is near the maximum
     if rest.any():
-        middle = norm[rest].median(1, keepdim=True).values
-        far[rest] = (norm[rest] > FAR * middle) & (middle > 0)
+        middle = size[rest].median(1, keepdim=True).values
+        far[rest] = (size[rest] > FAR**2 * middle) & (middle > 0)
     share = far.double().mean(1)
     if outliers == "median" and rest.any():
         sick = far.any(1)
@@ -151,7 +151,7 @@ def settled(maps: Tensor, outliers: Outliers) -> tuple[Tensor, Tensor]:
 
 def chunk(maps: Tensor) -> int:
     """How many images at once, so that what is computed of them stays in the cache."""
-    return max(1, 2**17 // max(1, maps[0].numel()))
+    return max(1, 2**18 // max(1, maps[0].numel()))
 
 
 def along_taps(

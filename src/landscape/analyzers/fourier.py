@@ -147,9 +147,8 @@ def _measure(
     pieces = -(-GROUPS // len(batches))
 
     def of_images(tap: Tap, maps: Tensor) -> Tensor:
-        maps, share = settled(maps, outliers)
         half = plane(*maps.shape[2:], window)
-        rows = _statistics(maps, share, axis, window, half)
+        maps, rows = _statistics(maps, axis, window, outliers, half)
         if tap not in patterns:
             patterns[tap] = Pattern.empty(maps, half.rings)
         patterns[tap].add(maps, rows[:, _RINGS : _RINGS + half.rings], pieces)
@@ -166,11 +165,19 @@ def _measure(
     return _dataset(told, [patterns[tap] for tap, _ in told.found], axis, window)
 
 
-def _statistics(maps: Tensor, share: Tensor, axis: Axis, window: Window, half: Plane) -> Tensor:
-    """All statistics of each image, float64 ``(b, n)``, from one transform."""
+def _statistics(
+    maps: Tensor, axis: Axis, window: Window, outliers: Outliers, half: Plane
+) -> tuple[Tensor, Tensor]:
+    """What is left of the maps, and all statistics of each image, float64 ``(b, n)``.
+
+    One transform serves them all, and some images at a time stay in the cache.
+    """
     h, w = maps.shape[2:]
-    every, levels = [], []
+    parts, shares, every, levels = [], [], [], []
     for part in maps.split(chunk(maps)):
+        part, share = settled(part, outliers)
+        parts.append(part)
+        shares.append(share)
         plain = squares(part)
         levels.append(log_mean(plain, h, w, axis))
         own = plain if window == "none" else squares(part, window)
@@ -179,8 +186,9 @@ def _statistics(maps: Tensor, share: Tensor, axis: Axis, window: Window, half: P
     dc = both[:, :1] / (h * w) ** 2
     power = both[:, 1:] @ half.matrix.to(both.device)
     rings, bands, ways = power.split([half.rings, 3, len(ANGLES)], 1)
-    outliers = share[:, None].to(dc)
-    return torch.cat([dc, bands, outliers, rings, ways, level, level - level[:, :1]], 1)
+    far = torch.cat(shares)[:, None].to(dc)
+    rows = torch.cat([dc, bands, far, rings, ways, level, level - level[:, :1]], 1)
+    return maps if outliers == "keep" else torch.cat(parts), rows
 
 
 def _dataset(told: Heard, patterns: Sequence[Pattern], axis: Axis, window: Window) -> xr.Dataset:

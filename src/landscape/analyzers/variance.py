@@ -99,9 +99,11 @@ def _measure(
     """Measure, as often as wanted: on other networks, on other images."""
 
     def of_images(tap: Tap, maps: Tensor) -> Tensor:
-        maps, share = settled(maps, outliers)
-        rows = torch.cat([_variances(part) for part in maps.split(chunk(maps))])
-        return torch.cat([rows, share[:, None].to(rows)], 1)
+        rows = []
+        for part in maps.split(chunk(maps)):
+            part, share = settled(part, outliers)
+            rows.append(torch.cat([_variances(part), share[:, None].to(maps.device)], 1))
+        return torch.cat(rows)
 
     def levels(rows: Tensor) -> Tensor:
         return decibels(rows[:, :2])

@@ -56,7 +56,7 @@ def squares(maps: Tensor, window: Window = "none") -> Tensor:
         maps = (maps - maps.mean((2, 3), keepdim=True)) * taper(h, w).to(maps)
     if h * w <= _SMALL:
         return _by_matrix(maps)
-    pairs = torch.view_as_real(torch.fft.rfft2(maps.contiguous())).square()
+    pairs = torch.view_as_real(torch.fft.rfft2(maps.contiguous())).square_()
     return (pairs[..., 0] + pairs[..., 1]).flatten(2)
 
 
