@@ -1,7 +1,11 @@
 """The command line in this process, and results to look at."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +56,30 @@ def measure(cli: Callable[..., Answer]) -> Callable[..., Answer]:
 
     def run(analyzer: str, *args: object, models: Sequence[str] = ("resnet_s",)) -> Answer:
         return cli(*untrained(analyzer, models, *args))
+
+    return run
+
+
+@pytest.fixture
+def stop() -> Callable[..., Answer]:
+    """Start a command as a process of its own, and send it a signal when it is ready for it."""
+
+    def run(sign: int, ready: Callable[[subprocess.Popen[str]], object], *args: object) -> Answer:
+        with subprocess.Popen(
+            [sys.executable, "-m", "landscape_cli.main", *map(str, args)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell's background job ignores interrupts, and so would its children
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        ) as running:
+            try:
+                ready(running)
+                running.send_signal(sign)
+                out, err = running.communicate(timeout=300)
+            finally:
+                running.kill()
+        return Answer(running.returncode, out, err)
 
     return run
 

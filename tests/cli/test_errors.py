@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
 import numpy as np
 import pytest
@@ -173,33 +172,22 @@ def test_a_reader_that_goes_away_is_no_error(results):
         assert running.stderr.read() == ""
 
 
-def test_an_interrupt_leaves_whole_files_only(tmp_path):
+def test_an_interrupt_leaves_whole_files_only(stop, tmp_path):
+    def ready(running):
+        assert "steps" in running.stderr.readline()
+        time.sleep(0.3)
+
     args = ["-m", "resnet_s", "--weights", "random", "--limit", "8", "--points", "301"]
-    with subprocess.Popen(
-        [*LANDSCAPE, "surface", *args, "-o", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell's background job ignores interrupts, and so would its children
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    ) as running:
-        try:
-            assert "steps" in running.stderr.readline()
-            time.sleep(0.3)
-            running.send_signal(signal.SIGINT)
-            out, err = running.communicate(timeout=60)
-        finally:
-            running.kill()
-    assert running.returncode == 130
-    assert out == ""
-    assert err.strip().startswith("Interrupted; ")
-    assert err.count("\n") <= 2  # the first ends the line of the terminal's ^C
+    answer = stop(signal.SIGINT, ready, "surface", *args, "-o", tmp_path)
+    assert (answer.status, answer.out) == (130, "")
+    assert answer.err.strip().startswith("Interrupted; ")
+    assert answer.err.count("\n") <= 2  # the first ends the line of the terminal's ^C
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.parent.suffix for path in kept} <= {".journal"}
     for path in tmp_path.rglob("*.npz"):
         with np.load(path) as piece:
             assert [piece[name].size for name in piece.files]
-    assert bool(kept) == ("pieces are kept" in err)
+    assert bool(kept) == ("pieces are kept" in answer.err)
 
 
 def test_an_interrupt_keeps_what_is_done(measure, tmp_path, monkeypatch):
