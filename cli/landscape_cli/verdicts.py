@@ -41,7 +41,8 @@ def judged(
     folder = Path(output)
     chosen = {name: claims.find(name) for name in names or claims.names()}
     check_writable(folder / "report.html")
-    wanted = jobs(chosen.values(), models, data, folder, seeds=seeds, quick=quick)
+    needs = [analysis for claim in chosen.values() for analysis in claim.analyses]
+    wanted = jobs(needs, models, data, folder, seeds=seeds, quick=quick)
     if measure:
         left = missing(wanted)
         click.echo(f"{len(left)} of {len(wanted)} results are to be measured", err=True)

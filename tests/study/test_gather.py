@@ -7,15 +7,11 @@ from dataclasses import replace
 import pytest
 
 from landscape import claims, load
-from landscape.claims import Analysis, Claim
+from landscape.claims import Analysis
 from landscape.result import label, save
 from landscape.study.gather import gather, jobs, missing
 
 SMALL = Analysis("small", "variance", images=4, batch_size=4)
-
-
-def claim(*analyses):
-    return Claim("t", "s", "s", "s", "1", 1.0, "w", analyses, lambda readings: None, "m")
 
 
 def steps():
@@ -31,7 +27,7 @@ def steps():
 
 
 def test_each_result_is_wanted_once_for_every_seed(tmp_path):
-    both = [claim(SMALL), claim(SMALL, replace(SMALL, name="other", families=("msa",)))]
+    both = [SMALL, SMALL, replace(SMALL, name="other", families=("msa",))]
     found = jobs(both, ["resnet_s", "vit_s"], "deadleaves", tmp_path, seeds=2)
     where = [str(job.path.relative_to(tmp_path)) for job in found]
     assert where == [
@@ -47,19 +43,19 @@ def test_each_result_is_wanted_once_for_every_seed(tmp_path):
 
 def test_checkpoints_and_recipes_have_their_own_places(tmp_path):
     warm, weak = (replace(SMALL, name=role, weights=role) for role in ("warmup", "weak"))
-    found = jobs([claim(warm, weak)], ["resnet_s"], "cifar10", tmp_path, seeds=1)
+    found = jobs([warm, weak], ["resnet_s"], "cifar10", tmp_path, seeds=1)
     assert [job.weights for job in found] == ["seed0-warmup", "weak-seed0"]
     assert found[0].path.parent.name == "resnet_s@cifar10-seed0-warmup"
 
 
 def test_a_network_of_no_zoo_has_one_seed_and_no_checkpoints(tmp_path):
     analyses = (SMALL, replace(SMALL, name="warm", weights="warmup"))
-    found = jobs([claim(*analyses)], ["timm:resnet10t"], "folder:x", tmp_path)
+    found = jobs([*analyses], ["timm:resnet10t"], "folder:x", tmp_path)
     assert [(job.seed, job.weights, job.analysis.name) for job in found] == [(0, None, "small")]
 
 
 def test_a_result_is_made_once_and_then_read(tmp_path):
-    wanted = jobs([claim(SMALL)], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
+    wanted = jobs([SMALL], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
     assert missing(wanted) == wanted
     assert list(gather(wanted, None)) == []
     seen, shown = steps()
@@ -77,10 +73,8 @@ def test_a_result_is_made_once_and_then_read(tmp_path):
 
 @pytest.mark.parametrize("change", [{"images": 8}, {"augment": "basic"}, {"settings": {"seed": 1}}])
 def test_what_was_asked_for_otherwise_is_made_anew(tmp_path, change):
-    (before,) = jobs([claim(SMALL)], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
-    (after,) = jobs(
-        [claim(replace(SMALL, **change))], ["resnet_s"], "deadleaves", tmp_path, seeds=1
-    )
+    (before,) = jobs([SMALL], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
+    (after,) = jobs([replace(SMALL, **change)], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
     _, shown = steps()
     list(gather([before], shown))
     assert before.path == after.path
@@ -90,7 +84,7 @@ def test_what_was_asked_for_otherwise_is_made_anew(tmp_path, change):
 
 
 def test_a_result_of_a_single_analyzer_is_not_taken_for_one(tmp_path):
-    (job,) = jobs([claim(SMALL)], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
+    (job,) = jobs([SMALL], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
     _, shown = steps()
     (made,) = gather([job], shown)
     facts = json.loads(made.result.attrs["facts"]) | {"asked": None}
@@ -99,7 +93,7 @@ def test_a_result_of_a_single_analyzer_is_not_taken_for_one(tmp_path):
 
 
 def test_quick_is_less_of_everything(tmp_path):
-    every = [claims.find(name) for name in claims.names()]
+    every = [a for name in claims.names() for a in claims.find(name).analyses]
     whole = jobs(every, ["resnet_s"], "deadleaves", tmp_path, seeds=1)
     quick = jobs(every, ["resnet_s"], "deadleaves", tmp_path, seeds=1, quick=True)
     assert [job.path for job in whole] == [job.path for job in quick]
@@ -108,7 +102,7 @@ def test_quick_is_less_of_everything(tmp_path):
 
 
 def test_a_damaged_result_is_told_and_left(tmp_path):
-    (job,) = jobs([claim(SMALL)], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
+    (job,) = jobs([SMALL], ["resnet_s"], "deadleaves", tmp_path, seeds=1)
     job.path.parent.mkdir()
     job.path.write_bytes(b"no result")
     with pytest.raises(ValueError, match=r"small\.nc is not a landscape result"):

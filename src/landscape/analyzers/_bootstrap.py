@@ -1,8 +1,10 @@
 """Intervals for the share of negatives and the mean of positives over mini-batches."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 
 Interval = tuple[float, float, float]
 
@@ -40,14 +42,17 @@ def _ratio(above: NDArray, below: NDArray, seed: int) -> Interval:
     value = float(ratio(above, below))
     if len(above) < 2 or np.isnan(value):
         return value, np.nan, np.nan
-    found = bootstrap(
-        (above, below),
-        ratio,
-        n_resamples=2000,
-        paired=True,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    drawn = found.bootstrap_distribution  # a draw may hold no positive
+    with warnings.catch_warnings():
+        # a draw may hold no positive, and then has no mean of them: its NaN is left out below
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            (above, below),
+            ratio,
+            n_resamples=2000,
+            paired=True,
+            method="percentile",
+            random_state=np.random.default_rng(seed),
+        )
+    drawn = found.bootstrap_distribution
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return value, float(low), float(high)

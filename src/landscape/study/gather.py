@@ -9,10 +9,10 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from landscape.claims import Analysis, Claim, Reading
+from landscape.claims import Analysis, Reading
 from landscape.journal import discard
 from landscape.models.card import find, zoo
-from landscape.models.checkpoints import Checkpoint, checkpoint, pick
+from landscape.models.checkpoints import Checkpoint, checkpoint, parse, pick
 from landscape.result import label, load, plain, save
 from landscape.study.case import prepare, public, slug, twins
 
@@ -56,7 +56,7 @@ class Job:
 
 
 def jobs(
-    claims: Iterable[Claim],
+    analyses: Iterable[Analysis],
     models: Sequence[str],
     data: str,
     folder: Path,
@@ -64,12 +64,12 @@ def jobs(
     seeds: int = 3,
     quick: bool = False,
 ) -> list[Job]:
-    """Every result that the claims need of these networks, once each.
+    """Every result of these analyses and networks, once each.
 
     Parameters
     ----------
-    claims
-        Which.
+    analyses
+        What is needed; of one name only the last.
     models
         Specs as `landscape.prepare` takes them.
     data
@@ -81,11 +81,11 @@ def jobs(
     quick
         Few images and coarse settings.
     """
-    analyses = {a.name: a for claim in claims for a in claim.analyses}
+    known = {analysis.name: analysis for analysis in analyses}.values()
     found = []
-    for spec in dict.fromkeys([*models, *(n for a in analyses.values() for n in a.networks)]):
+    for spec in dict.fromkeys([*models, *(name for a in known for name in a.networks)]):
         card = find(spec, data)
-        for analysis in analyses.values():
+        for analysis in known:
             if spec not in (analysis.networks or models) or card.family not in analysis.families:
                 continue
             small = _small(analysis) if quick else analysis
@@ -162,15 +162,16 @@ def _small(analysis: Analysis) -> Analysis:
 
 
 def _weights(model: str, data: str, role: str, seeds: int) -> Iterator[tuple[int, str | None, str]]:
-    """Seed, spec and identity of the weights for a role."""
-    variant, stage = ("weak", "final") if role == "weak" else ("", role)
+    """Seed, spec and identity of the weights for a role; none for one that does not exist."""
+    role_of = parse(role)
+    if role_of is None:
+        raise ValueError(f"'{role}' is no role of weights, as final, warmup, weak, weak-warmup")
     entries = [e for e in zoo(model) if e["data"] in (data, data.partition(":")[0])]
-    if entries:
-        for seed in range(seeds):
-            wanted = Checkpoint(variant, seed, stage)
-            entry = pick(model, data, wanted)
-            if entry is not None:
-                plainly = wanted == Checkpoint()
-                yield seed, None if plainly else str(checkpoint(entry)), entry["sha256"]
-    elif role == "final":
+    for seed in range(seeds if entries else 0):
+        wanted = replace(role_of, seed=seed)
+        entry = pick(model, data, wanted)
+        if entry is not None:
+            plainly = wanted == Checkpoint()
+            yield seed, None if plainly else str(checkpoint(entry)), entry["sha256"]
+    if not entries and role_of == Checkpoint():
         yield 0, None, "published"
