@@ -35,7 +35,6 @@ def command(checks: tuple[str, ...], as_json: bool) -> Any:
         heads = ["check", "what theory says", "deviation", "bound", "ok"]
         rows = [[o.check, o.theory, o.deviation, o.bound, o.ok] for o in found]
         click.echo(table([heads, *rows]))
-        for outcome in found:
-            if outcome.error:
-                click.echo(f"{outcome.check}: {outcome.error}", err=True)
+    for outcome in (o for o in found if o.error):
+        click.echo(f"{outcome.check}: {outcome.error}", err=True)
     return 0 if all(outcome.ok for outcome in found) else 1
