@@ -31,7 +31,6 @@ PARTS = ("kernel", "head", "branch", "block")
     help="Attention without class tokens as it is, or with rows that sum to 1 again.",
 )
 @options.controls(*options.INPUTS, *options.OF_MODELS)
-@options.controls(*options.INPUTS, *options.OF_MODELS)
 @options.output
 def command(**shared: Any) -> Any:
     """Measure what convolutions, attention, branches and blocks do to waves of each frequency.
