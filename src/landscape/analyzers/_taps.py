@@ -132,26 +132,25 @@ def settled(maps: Tensor, outliers: Outliers) -> tuple[Tensor, Tensor]:
         raise ValueError(f"unknown outliers '{outliers}'; choose keep or median")
     wide = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
     size = wide.square().sum(1).flatten(1)  # squares of the norms
-    far = torch.zeros_like(size, dtype=torch.bool)
     n = size.shape[1]
     near = (size >= size.amax(1, keepdim=True) / FAR**2).sum(1)
     rest = near < n - (n - 1) // 2  # in the others the median itself is near the maximum
-    if rest.any():
-        middle = size[rest].median(1, keepdim=True).values
-        far[rest] = (size[rest] > FAR**2 * middle) & (middle > 0)
-    share = far.double().mean(1)
-    if outliers == "median" and rest.any():
+    if not rest.any():
+        return maps, torch.zeros(len(maps), dtype=torch.float64, device=maps.device)
+    middle = size.median(1, keepdim=True).values
+    far = (size > FAR**2 * middle) & (middle > 0)
+    if outliers == "median" and far.any():
         sick = far.any(1)
         flat = maps[sick].flatten(2)
         calm = torch.where(far[sick][:, None], flat.median(2, keepdim=True).values, flat)
         maps = maps.clone()
         maps[sick] = calm.view(-1, *maps.shape[1:])
-    return maps, share
+    return maps, far.double().mean(1)
 
 
 def chunk(maps: Tensor) -> int:
     """How many images at once, so that what is computed of them stays in the cache."""
-    return max(1, 2**18 // max(1, maps[0].numel()))
+    return max(1, 2**19 // max(1, maps[0].numel()))
 
 
 def along_taps(
