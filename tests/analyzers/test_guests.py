@@ -77,6 +77,25 @@ def test_an_exception_leaves_no_trace(name, end, guest, batches):
     assert state(guest) == before
 
 
+def test_an_error_over_an_interrupt_is_the_interrupt(build, batches):
+    """As of a stack of modes that torch was about to restore."""
+
+    def stop(items, total, label):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise IndexError("empty stack")
+
+    net = build("conv")
+    with pytest.raises(KeyboardInterrupt):
+        run("surface", net, batches, progress=stop)
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:  # an earlier one is another matter
+        with pytest.raises(ValueError, match="points must be"):
+            landscape.surface(net, batches, points=0)
+
+
 @pytest.mark.parametrize("name", ANALYZERS)
 def test_results_repeat_bit_for_bit_and_have_a_schema(name, network, batches, tmp_path):
     one, two = run(name, network, batches), run(name, network, batches)

@@ -8,8 +8,9 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -48,7 +49,7 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
         model, batches = bound.args[:2]
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model must be an nn.Module, got {type(model).__name__}")
-        with untouched(model), ExitStack() as inside:
+        with _interruptible(), untouched(model), ExitStack() as inside:
             model.eval()
             check_finite(model)
             check(batches)
@@ -81,6 +82,21 @@ def analyzer(function: Callable[..., Result]) -> Callable[..., Result]:
         return result.assign_attrs(model=type(model).__name__, family="", data="")
 
     return wrapper
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let an interrupt be one: stopped between two steps, torch may raise an error over it."""
+    outer = sys.exception()
+    try:
+        yield
+    except Exception as error:
+        seen: BaseException | None = error
+        while seen is not None and seen is not outer:
+            if isinstance(seen, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            seen = seen.__context__
+        raise
 
 
 def _told(value: Any) -> Any:
