@@ -20,9 +20,9 @@ LAYOUT = style.Layout(share=("xy", "xy"), height=0.95)
 
 _NAMES = {
     "kernel": "kernel",
-    "head": "attention head",
+    "head": "head",
     "branch": "branch",
-    "skip": "branch + skip",
+    "skip": "with skip",
     "block": "block",
 }
 _LINES = {"branch": "-", "skip": "--", "block": ":"}

@@ -22,6 +22,7 @@ from landscape.subject.places import tensors
 from landscape.subject.probe import Tap
 from landscape.subject.sites import opened
 from landscape.subject.steps import Place, Step
+from landscape.subject.trace import stepwise
 
 #: tangent maps ``(b, c, h, w)`` of that shape for the steps that begin at a node
 Draw = Callable[[int, tuple[int, ...]], Tensor]
@@ -87,23 +88,19 @@ def push(model: nn.Module, inputs: Tensor, steps: Sequence[Step], draw: Draw, fo
             [18., 18.]])
     """
     mode = _Duals(steps, draw, fold)
-    fast = torch.backends.mha.get_fastpath_enabled()
-    try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        with (
-            warnings.catch_warnings(),
-            sdpa_kernel(SDPBackend.MATH),
-            forward_ad.dual_level(),
-            _finished(mode),
-        ):
-            # torch's own derivatives are written in what it has deprecated
-            warnings.filterwarnings("ignore", r".*torch\.jit\.script.*", FutureWarning)
-            warnings.filterwarnings("ignore", r".*torch\.jit\.script.*", DeprecationWarning)
-            inputs = mode.begin(inputs)
-            with mode:
-                model(inputs)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with (
+        warnings.catch_warnings(),
+        stepwise(),
+        sdpa_kernel(SDPBackend.MATH),
+        forward_ad.dual_level(),
+        _finished(mode),
+    ):
+        # torch's own derivatives are written in what it has deprecated
+        warnings.filterwarnings("ignore", r".*torch\.jit\.script.*", FutureWarning)
+        warnings.filterwarnings("ignore", r".*torch\.jit\.script.*", DeprecationWarning)
+        inputs = mode.begin(inputs)
+        with mode:
+            model(inputs)
 
 
 @contextmanager

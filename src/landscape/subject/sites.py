@@ -11,7 +11,6 @@ from functools import cache
 from types import FunctionType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,18 +29,14 @@ def sites(model: nn.Module, inputs: Tensor) -> list[Site]:
 
     Examples
     --------
+    >>> import torch
     >>> net = nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(16, 2, 8, batch_first=True))
     >>> [(s.name, s.heads, s.windows) for s in sites(net.eval(), torch.randn(2, 3, 4, 4))]
     [('1.self_attn', 2, 1)]
     """
     inputs = inputs[:2] if len(inputs) > 1 else inputs[:1].repeat(2, *[1] * (inputs.ndim - 1))
     finder = _Finder(model)
-    fast = torch.backends.mha.get_fastpath_enabled()
-    try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        trace(model, inputs, finder)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    trace(model, inputs, finder)
     return finder.sites
 
 

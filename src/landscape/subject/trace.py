@@ -5,6 +5,7 @@ called it and the places in the images that its value stands for.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -99,6 +100,17 @@ class Trace:
         return found
 
 
+@contextmanager
+def stepwise() -> Iterator[None]:
+    """Let torch's transformer layers run operation by operation, not through their fast path."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 def trace(model: nn.Module, inputs: Tensor, recorder: "Recorder | None" = None) -> Trace:
     """Run ``model`` once on ``inputs`` and record the graph; leaves the model as it was.
 
@@ -108,7 +120,7 @@ def trace(model: nn.Module, inputs: Tensor, recorder: "Recorder | None" = None) 
     inputs = inputs.detach().to(next(model.parameters(), inputs).device)
     places = of_images(inputs) if inputs.ndim == 4 else None
     recorder.note(inputs, Node("input", "", 0, (), tuple(inputs.shape), places))
-    with untouched(model), torch.no_grad():
+    with untouched(model), torch.no_grad(), stepwise():
         handles = recorder.listen(model)
         try:
             with recorder:
