@@ -12,7 +12,7 @@ def _number(name: str, default: float, about: str) -> Any:
     return click.option(name, type=type(default), default=default, show_default=True, help=about)
 
 
-@click.command(short_help="Minimum or saddle: both ends of the spectrum, lines that descend.")
+@click.command(short_help="Minimum or saddle: both ends of the spectrum, lines down.")
 @options.subject(limit=128, batch_size=128, split="train")
 @_number("--tol", 1e-3, "Decrease by the slope, over the risk, that makes it no critical point.")
 @_number("--tol-curvature", 1e-3, "Curvature that counts, over the largest.")
