@@ -10,8 +10,12 @@ from landscape.claims import Reading
 
 def readings(analysis, make, seeds=3):
     """``make(family, rng) -> Dataset`` for a ResNet and a ViT, every seed."""
+
+    def made(family, seed):
+        return make(family, np.random.default_rng(seed)).assign_attrs(facts='{"examples": 32}')
+
     return [
-        Reading(analysis, model, family, seed, make(family, np.random.default_rng(seed)))
+        Reading(analysis, model, family, seed, made(family, seed))
         for model, family in (("resnet", "conv"), ("vit", "msa"))
         for seed in range(seeds)
     ]

@@ -145,7 +145,8 @@ def _seen(
         if reading.analysis == analysis and who in (reading.family, reading.model):
             told = statistic(reading.result)
             if isinstance(told, Parts):
-                error = float(np.nanmean(told.errors)) if told.errors.size else np.nan
+                known = told.errors[np.isfinite(told.errors)]
+                error = float(known.mean()) if known.size else np.nan
                 one = _Seen(told.values[None], told.count, error)
             else:
                 rows = np.asarray(told, dtype=float)

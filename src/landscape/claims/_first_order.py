@@ -1,5 +1,6 @@
 """Analyses of feature maps and operations that several claims need, and what they read."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -45,9 +46,12 @@ FIELDS = Analysis(
 DECIBELS = 20 / np.log(10)  # of a logarithm of amplitudes
 
 
-def paper_steps(
-    images: int, *kinds: str, sign: int = 1, control: str = ""
-) -> Callable[[Result], Parts]:
+def images(result: Result) -> int:
+    """How many images a result is a mean of."""
+    return int(json.loads(result.attrs["facts"])["examples"])
+
+
+def paper_steps(*kinds: str, sign: int = 1, control: str = "") -> Callable[[Result], Parts]:
     """Steps of the paper's statistic: relative log amplitude at the last bin, in dB.
 
     Between taps of one grid only; errors as if the two taps were independent.
@@ -56,7 +60,7 @@ def paper_steps(
     def read(result: Result) -> Parts:
         name = "control_relative_log_amplitude" if control else "relative_log_amplitude"
         if name not in result:
-            return Parts(np.empty(0), np.empty(0), images)
+            return Parts(np.empty(0), np.empty(0), images(result))
         chosen = result.sel(control=control) if control else result
         last = np.isfinite(result["frequency"].values).sum(1) - 1
         rows = np.arange(len(last))
@@ -64,14 +68,13 @@ def paper_steps(
         grid, kind = (result[n].values.astype(str) for n in ("grid", "kind"))
         own = np.flatnonzero((grid[1:] == grid[:-1]) & np.isin(kind[1:], kinds)) + 1
         steps = sign * (level[own] - level[own - 1])
-        return Parts(steps, np.hypot(error[own], error[own - 1]), images)
+        return Parts(steps, np.hypot(error[own], error[own - 1]), images(result))
 
     return read
 
 
 def of(
     variable: str,
-    images: int,
     *kinds: str,
     sign: int = 1,
     along: str = "tap",
@@ -85,8 +88,6 @@ def of(
     ----------
     variable
         With a ``_se`` beside it, or exact.
-    images
-        That it is a mean of.
     kinds
         ``"msa"``, ``"conv"``, ``"mlp"``...; all if none is given.
     sign
@@ -102,7 +103,7 @@ def of(
     def read(result: Result) -> Parts:
         name = f"control_{variable}" if control else variable
         if name not in result:
-            return Parts(np.empty(0), np.empty(0), images)
+            return Parts(np.empty(0), np.empty(0), images(result))
         chosen: dict[str, str] = choice | ({"control": control} if control else {})
         part = result.sel(chosen)
         if kinds:
@@ -111,6 +112,6 @@ def of(
         error = f"{name}_se"
         errors = part[error].values.ravel() if error in part else np.zeros_like(values)
         there = np.isfinite(values)
-        return Parts(values[there], errors[there], images)
+        return Parts(values[there], errors[there], images(result))
 
     return read

@@ -9,7 +9,7 @@ from landscape.claims._first_order import HALF_DECIBEL, OPERATORS, of
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def opposite(control: str = "") -> Units | str:
-        read = of("hlr", 32, "conv", "msa", along="op", control=control, level="branch")
+        read = of("hlr", "conv", "msa", along="op", control=control, level="branch")
         return contrast(readings, OPERATORS.name, "conv", "msa", read, within="image")
 
     return evidence(opposite(), {"untrained": opposite("untrained")})

@@ -9,7 +9,7 @@ from landscape.claims._first_order import FIELDS, of
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def specificity(control: str = "") -> Units | str:
-        read = of("attention_specificity", 32, control=control)
+        read = of("attention_specificity", control=control)
         return own(readings, FIELDS.name, "msa", read, within="image")
 
     return evidence(specificity(), {"untrained": specificity("untrained")})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from landscape.claims import Claim, Evidence, Reading
 from landscape.claims._evidence import Parts, contrast, least
-from landscape.claims._first_order import NOISE
+from landscape.claims._first_order import NOISE, images
 from landscape.result import Result
 
 
@@ -12,7 +12,9 @@ def _drop(band: int) -> Callable[[Result], Parts]:
     def read(result: Result) -> Parts:
         part = result.isel(band=[band])
         middle = part.isel(strength=part.sizes["strength"] // 2)
-        return Parts(middle["accuracy_drop"].values, middle["accuracy_drop_se"].values, 512)
+        return Parts(
+            middle["accuracy_drop"].values, middle["accuracy_drop_se"].values, images(result)
+        )
 
     return read
 

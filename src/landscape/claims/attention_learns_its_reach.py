@@ -13,7 +13,7 @@ def _evidence(readings: Sequence[Reading]) -> Evidence:
             readings,
             FIELDS.name,
             "msa",
-            of("attention_distance", 32, control=control),
+            of("attention_distance", control=control),
             within="image",
         )
         for control in ("", "untrained")

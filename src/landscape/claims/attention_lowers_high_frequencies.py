@@ -9,10 +9,10 @@ from landscape.claims._first_order import HALF_DECIBEL, MAPS, of, paper_steps
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def steps(control: str = "") -> Units | str:
-        read = paper_steps(256, "msa", sign=-1, control=control)
+        read = paper_steps("msa", sign=-1, control=control)
         return own(readings, MAPS.name, "msa", read, within="image")
 
-    mended = own(readings, MAPS.name, "msa", of("step", 256, "msa", sign=-1), within="image")
+    mended = own(readings, MAPS.name, "msa", of("step", "msa", sign=-1), within="image")
     controls = {name: steps(name) for name in ("untrained", "shuffled")}
     return evidence(steps(), controls, {"the reference to the mean": mended})
 

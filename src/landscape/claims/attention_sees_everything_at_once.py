@@ -6,7 +6,7 @@ import numpy as np
 
 from landscape.claims import Claim, Evidence, Reading
 from landscape.claims._evidence import Parts, contrast, evidence
-from landscape.claims._first_order import FIELDS
+from landscape.claims._first_order import FIELDS, images
 from landscape.result import Result
 
 
@@ -16,7 +16,7 @@ def _first(result: Result) -> int:
 
 
 def _support(result: Result) -> Parts:
-    return Parts(result["support_share"].values[[_first(result)]], np.zeros(1), 32)
+    return Parts(result["support_share"].values[[_first(result)]], np.zeros(1), images(result))
 
 
 def _effective(result: Result) -> Parts:
@@ -24,7 +24,7 @@ def _effective(result: Result) -> Parts:
     one = result.isel(tap=[_first(result)]).sel(share=0.9)
     area = float(result.sizes["row"] * result.sizes["column"])
     radius, error = one["radius"].values, one["radius_se"].values
-    return Parts(np.pi * radius**2 / area, 2 * np.pi * radius * error / area, 32)
+    return Parts(np.pi * radius**2 / area, 2 * np.pi * radius * error / area, images(result))
 
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:

@@ -9,7 +9,7 @@ from landscape.claims._first_order import FIELDS, of
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def change(control: str = "") -> Units | str:
-        read = of("shift_change", 32, control=control, shift="stride", part="interior")
+        read = of("shift_change", control=control, shift="stride", part="interior")
         return contrast(readings, FIELDS.name, "msa", "conv", read, within="image")
 
     return evidence(change(), {"untrained": change("untrained")})

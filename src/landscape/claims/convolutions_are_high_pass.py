@@ -10,7 +10,7 @@ from landscape.claims._first_order import HALF_DECIBEL, OPERATORS, of
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def kernels(control: str = "") -> Units | str:
         read = of(
-            "kernel_hlr", 32, "conv", "dwconv", along="kernel", kind="kernel_kind", control=control
+            "kernel_hlr", "conv", "dwconv", along="kernel", kind="kernel_kind", control=control
         )
         return own(readings, OPERATORS.name, "conv", read, within="image")
 

@@ -9,7 +9,7 @@ from landscape.claims._first_order import HALF_DECIBEL, VARIANCES, of
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def steps(variable: str, control: str = "") -> Units | str:
-        read = of(variable, 256, "conv", "dwconv", control=control)
+        read = of(variable, "conv", "dwconv", control=control)
         return own(readings, VARIANCES.name, "conv", read, within="image")
 
     return evidence(

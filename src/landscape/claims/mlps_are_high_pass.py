@@ -9,7 +9,7 @@ from landscape.claims._first_order import HALF_DECIBEL, OPERATORS, of
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
     def branch(control: str = "") -> Units | str:
-        read = of("hlr", 32, "mlp", along="op", control=control, level="branch")
+        read = of("hlr", "mlp", along="op", control=control, level="branch")
         return own(readings, OPERATORS.name, "msa", read, within="image")
 
     return evidence(branch(), {"untrained": branch("untrained")})

@@ -6,7 +6,7 @@ import numpy as np
 
 from landscape.claims import Claim, Evidence, Reading
 from landscape.claims._evidence import Parts, contrast, evidence
-from landscape.claims._first_order import DECIBELS, HALF_DECIBEL, MAPS
+from landscape.claims._first_order import DECIBELS, HALF_DECIBEL, MAPS, images
 from landscape.result import Result
 
 
@@ -15,12 +15,12 @@ def _paper(result: Result) -> Parts:
         result[name].isel(tap=-1).values[np.isfinite(result["frequency"].isel(tap=-1).values)][-1:]
         for name in ("relative_log_amplitude", "relative_log_amplitude_se")
     )
-    return Parts(level * DECIBELS, error * DECIBELS, 256)
+    return Parts(level * DECIBELS, error * DECIBELS, images(result))
 
 
 def _mended(result: Result) -> Parts:
     last = result.isel(tap=[-1])
-    return Parts(last["ratio"].values, last["ratio_se"].values, 256)
+    return Parts(last["ratio"].values, last["ratio_se"].values, images(result))
 
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:

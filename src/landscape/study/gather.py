@@ -158,7 +158,7 @@ def _made(job: Job, shown: Shown) -> Any:
 def _small(analysis: Analysis) -> Analysis:
     coarse = {**analysis.settings, **_QUICK_SETTINGS.get(analysis.analyzer, {})}
     size = min(analysis.images, QUICK["images"])
-    return replace(analysis, images=size, settings=coarse, twins=min(analysis.twins, 1))
+    return replace(analysis, images=size, settings=coarse)
 
 
 def _weights(model: str, data: str, role: str, seeds: int) -> Iterator[tuple[int, str | None, str]]:
