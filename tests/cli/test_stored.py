@@ -52,6 +52,7 @@ def test_show_marks_what_has_not_converged(cli, measure, tmp_path):
 
 def test_show_tells_nan_from_padding(cli, results, tmp_path):
     result = landscape.load(results / "resnet_s@deadleaves-random" / "fourier.nc")
+    result = result[["log_amplitude"]]  # a step between taps of two grids is NaN, and shown
     path = landscape.save(result, tmp_path / "a.nc")
     assert "nan" not in cli("show", path).out
     result["log_amplitude"][0, 0] = np.nan
