@@ -148,9 +148,12 @@ def check_nothing_twice(log, killed):
 def test_twenty_kills_end_in_the_same_bytes(forks, run, wholes, tmp_path):
     path, log = tmp_path / "a.nc", tmp_path / "log"
     args, draw = [*run["surface"], path], random.Random(0)
-    start = time.monotonic()
-    assert forks.wait(forks.start(log, args)) == 0
-    span = time.monotonic() - start
+    for _ in range(2):  # the first is slower
+        path.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+        start = time.monotonic()
+        assert forks.wait(forks.start(log, args)) == 0
+        span = time.monotonic() - start
     steps = len(begun(log))
     assert steps == 121
     killed, in_pieces, finished = [], 0, 0
@@ -159,11 +162,17 @@ def test_twenty_kills_end_in_the_same_bytes(forks, run, wholes, tmp_path):
     while len(killed) < 20 or not path.exists():
         number = forks.start(log, args)
         if len(killed) < 20:
-            time.sleep(draw.uniform(0, 0.35 * span))
+            time.sleep(draw.uniform(0, 0.6 * span))
             os.kill(number, signal.SIGKILL)
         status = forks.wait(number)
         if status == -signal.SIGKILL:
             killed.append(number)
+            if path.exists():  # between the result and the end: its journal may stand in part
+                assert path.read_bytes() == wholes["surface"]
+                assert forks.wait(forks.start(log, args)) == 0
+                assert path.read_bytes() == wholes["surface"]
+                path.unlink()
+                log.unlink()
             continue
         assert status == 0
         assert path.read_bytes() == wholes["surface"]
