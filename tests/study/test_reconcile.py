@@ -8,8 +8,9 @@ import xarray as xr
 
 from landscape import plot
 from landscape.claims import Reading
+from landscape.claims._second_order import LAMBDA
 from landscape.study.gather import jobs
-from landscape.study.reconcile import COMMON, LAMBDA, _analyses, combined, shapley
+from landscape.study.reconcile import COMMON, _analyses, combined, shapley
 
 ALPHA = np.linspace(-0.4, 0.4, 9)
 #: what each choice adds to the ln ratio of a / b

@@ -32,8 +32,6 @@ class Analysis:
         Name of the analyzer.
     families
         Of the networks it is needed for.
-    networks
-        Of the zoo that it is for, instead of those that are compared.
     weights
         ``"final"``, ``"warmup"``, ``"initial"`` or ``"weak"``, which is another recipe.
     images, batch_size, split, augment, labels
@@ -47,7 +45,6 @@ class Analysis:
     name: str
     analyzer: str
     families: Sequence[str] = ("conv", "msa", "hybrid")
-    networks: Sequence[str] = ()
     weights: str = "final"
     images: int = 256
     batch_size: int = 64

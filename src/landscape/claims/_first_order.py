@@ -1,12 +1,12 @@
 """Analyses of feature maps and operations that several claims need, and what they read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from landscape.claims import Analysis
-from landscape.claims._evidence import Parts
+from landscape.claims import Analysis, Evidence, Reading
+from landscape.claims._evidence import Parts, Units, evidence, own
 from landscape.result import Result
 
 HALF_DECIBEL = 0.5
@@ -115,3 +115,17 @@ def of(
         return Parts(values[there], errors[there], images(result))
 
     return read
+
+
+def variance_steps(readings: Sequence[Reading], who: str, *kinds: str, sign: int) -> Evidence:
+    """Steps of the variance across operations, raw, of untrained twins, and without scale."""
+
+    def steps(variable: str, control: str = "") -> Units | str:
+        read = of(variable, *kinds, sign=sign, control=control)
+        return own(readings, VARIANCES.name, who, read, within="image")
+
+    return evidence(
+        steps("step"),
+        {"untrained": steps("step", "untrained")},
+        {"the scale of the features": steps("normalised_step")},
+    )

@@ -57,13 +57,13 @@ def top(result: Result) -> Numbers:
     return np.log(np.abs(result["eigenvalue"].values).max(1))
 
 
-def rise(radius: float) -> Callable[[Result], Numbers]:
-    """Logarithm of the mean rise of the NLL at a radius, both sides, for each line."""
+def rise(radius: float, decay: float = 0.0) -> Callable[[Result], Numbers]:
+    """Logarithm of the mean rise of NLL + decay at a radius, both sides, for each line."""
 
     def of(result: Result) -> Numbers:
-        nll = result["nll"]
-        centre = nll.sel(alpha=0.0, method="nearest")
-        ends = nll.sel(alpha=[-radius, radius], method="nearest").mean("alpha")
+        total = result["nll"] + decay * result["l2"] if decay else result["nll"]
+        centre = total.sel(alpha=0.0, method="nearest")
+        ends = total.sel(alpha=[-radius, radius], method="nearest").mean("alpha")
         # a rise that is none has no logarithm: it is as flat as a thousandth of a nat
         return np.log(np.maximum((ends - centre).values, 1e-3))
 

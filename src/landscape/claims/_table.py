@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
 
 from landscape.claims import Claim, Verdict
 from landscape.claims._interval import Interval
+from landscape.claims._judge import Word
 from landscape.result import Result, stamp
 
-ORDER = ("SUPPORTED", "ARCHITECTURAL", "ARTEFACT", "REFUTED", "INCONCLUSIVE", "NOT TESTABLE")
+ORDER: tuple[str, ...] = get_args(Word)
 
 
 def table(judged: Mapping[str, tuple[Claim, Verdict]], settings: Mapping[str, Any]) -> Result:

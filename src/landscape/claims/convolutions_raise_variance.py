@@ -3,20 +3,11 @@
 from collections.abc import Sequence
 
 from landscape.claims import Claim, Evidence, Reading
-from landscape.claims._evidence import Units, evidence, own
-from landscape.claims._first_order import HALF_DECIBEL, VARIANCES, of
+from landscape.claims._first_order import HALF_DECIBEL, VARIANCES, variance_steps
 
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
-    def steps(variable: str, control: str = "") -> Units | str:
-        read = of(variable, "conv", "dwconv", control=control)
-        return own(readings, VARIANCES.name, "conv", read, within="image")
-
-    return evidence(
-        steps("step"),
-        {"untrained": steps("step", "untrained")},
-        {"the scale of the features": steps("normalised_step")},
-    )
+    return variance_steps(readings, "conv", "conv", "dwconv", sign=1)
 
 
 claim = Claim(

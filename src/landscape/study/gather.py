@@ -83,10 +83,10 @@ def jobs(
     """
     known = {analysis.name: analysis for analysis in analyses}.values()
     found = []
-    for spec in dict.fromkeys([*models, *(name for a in known for name in a.networks)]):
+    for spec in models:
         card = find(spec, data)
         for analysis in known:
-            if spec not in (analysis.networks or models) or card.family not in analysis.families:
+            if card.family not in analysis.families:
                 continue
             small = _small(analysis) if quick else analysis
             for seed, weights, identity in _weights(card.name, data, analysis.weights, seeds):

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from landscape.claims import Analysis, Reading
 from landscape.claims._interval import interval
+from landscape.claims._second_order import LAMBDA, rise
 from landscape.result import Result, stamp
 from landscape.study.gather import Shown, gather, jobs
 
-LAMBDA = 0.05
 #: choices of both measures; the first as in Park & Kim (2022), the second as in Chen et al. (2022)
 COMMON: Mapping[str, tuple[str, str]] = {
     "loss": ("nll+l2", "nll"),
@@ -215,8 +215,4 @@ def _logarithm(measure: str, choice: Mapping[str, str], result: Result) -> NDArr
     if measure == "eigenvalue":
         values: NDArray[np.float64] = np.abs(result["eigenvalue"].values[:, 0] + decay)
         return np.log(values)
-    total = result["nll"] + decay * result["l2"]
-    radius = float(choice["radius"])
-    ends = total.sel(alpha=[-radius, radius], method="nearest").mean("alpha")
-    rise = ends - total.sel(alpha=0.0, method="nearest")
-    return np.log(np.maximum(rise.values, 1e-3))  # no rise is as flat as a thousandth of a nat
+    return rise(float(choice["radius"]), decay)(result)
