@@ -98,7 +98,9 @@ def test_quick_is_less_of_everything(tmp_path):
     quick = jobs(every, ["resnet_s"], "deadleaves", tmp_path, seeds=1, quick=True)
     assert [job.path for job in whole] == [job.path for job in quick]
     assert all(job.analysis.images <= 32 for job in quick)
-    assert not {job.asked for job in whole} & {job.asked for job in quick}
+    for much, little in zip(whole, quick, strict=True):  # what is small already is one result
+        assert much.asked != little.asked or much.analysis.images <= 32
+    assert len({job.asked for job in whole} & {job.asked for job in quick}) < len(whole) / 4
 
 
 def test_a_damaged_result_is_told_and_left(tmp_path):
