@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from landscape_cli.output import draw
 from landscape_cli.progress import shown
 
 
@@ -32,15 +33,17 @@ def judged(
     output: str,
     measure: bool,
 ) -> dict[str, Any]:
-    """Verdicts by name; writes ``report.html`` and ``report.json`` and prints their paths."""
+    """Verdicts by name; writes report, twin, result and figure, and prints their paths."""
     from landscape import claims
-    from landscape.result import check_writable, write
+    from landscape.result import check_writable, save, write
+    from landscape.study.case import public, slug
     from landscape.study.gather import gather, jobs, missing
-    from landscape.study.report import page, twin
+    from landscape.study.report import page, twin, verdicts
 
     folder = Path(output)
     chosen = {name: claims.find(name) for name in names or claims.names()}
-    check_writable(folder / "report.html")
+    home = f"claims@{slug(public(data))}"
+    check_writable(folder / f"{home}.html")
     needs = [analysis for claim in chosen.values() for analysis in claim.analyses]
     wanted = jobs(needs, models, data, folder, seeds=seeds, quick=quick)
     if measure:
@@ -59,16 +62,16 @@ def judged(
     }
     given = "".join(f" -m {model}" for model in models)
     command = f"landscape claims run{given} --data {data} --seeds {seeds}" + " --quick" * quick
+    networks = list(dict.fromkeys(r.model for r in readings)) or models
+    result = verdicts(found, networks, data)
     text = page(
-        found,
-        networks=list(dict.fromkeys(r.model for r in readings)) or models,
-        data=data,
-        files=files,
-        command=command,
-        quick=quick,
+        found, result, networks=networks, data=data, files=files, command=command, quick=quick
     )
-    click.echo(write(folder / "report.html", text.encode()))
-    click.echo(write(folder / "report.json", twin(found).encode()))
+    click.echo(write(folder / f"{home}.html", text.encode()))
+    click.echo(write(folder / f"{home}.json", twin(found).encode()))
+    click.echo(save(result, folder / f"{home}.nc"))
+    if any(verdict.effect for _, verdict in found.values()):
+        click.echo(draw([result], folder / "figures" / f"{home}.png"))
     return found
 
 

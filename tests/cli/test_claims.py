@@ -24,25 +24,36 @@ def test_run_measures_judges_and_goes_on_where_it_was(cli, tmp_path):
     folder = tmp_path / "out"
     first = cli("claims", "run", NAME, *SMALL, "-o", folder)
     assert first.status == 0
-    assert first.out.split() == [str(folder / "report.html"), str(folder / "report.json")]
+    html, twin, table, figure = first.paths
+    assert [html, twin, table] == [
+        folder / f"claims@deadleaves.{x}" for x in ("html", "json", "nc")
+    ]
+    assert figure == folder / "figures" / "claims@deadleaves.png"
+    picture = figure.read_bytes()
+    assert cli("plot", table, "-o", figure).status == 0
+    assert figure.read_bytes() == picture
     assert "1 of 1 results are to be measured" in first.err
-    (word,) = [x["verdict"] for x in json.loads((folder / "report.json").read_text()).values()]
+    (word,) = [x["verdict"] for x in json.loads(twin.read_text()).values()]
     assert f"{word:14} {NAME}" in first.err
-    page = (folder / "report.html").read_bytes()
+    page = html.read_bytes()
     again = cli("claims", "run", NAME, *SMALL, "-o", folder)
     assert "0 of 1 results" in again.err
-    assert (folder / "report.html").read_bytes() == page
-    (folder / "report.html").unlink()
+    assert html.read_bytes() == page
+    html.unlink()
     assert cli("claims", "report", NAME, *SMALL, "-o", folder).status == 0
-    assert (folder / "report.html").read_bytes() == page
+    assert html.read_bytes() == page
     assert 'href="resnet_s@deadleaves/lines.nc"' in page.decode()
 
 
 def test_report_measures_nothing(cli, tmp_path):
     answer = cli("claims", "report", "-o", tmp_path)
     assert answer.status == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
-    words = {x["verdict"] for x in json.loads((tmp_path / "report.json").read_text()).values()}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"claims@deadleaves.{suffix}" for suffix in ("html", "json", "nc")
+    ]
+    words = {
+        x["verdict"] for x in json.loads((tmp_path / "claims@deadleaves.json").read_text()).values()
+    }
     assert words == {"NOT TESTABLE"}
 
 

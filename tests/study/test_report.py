@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from landscape.claims import Claim, Evidence, judge
-from landscape.study.report import page, ranked, twin
+from landscape.study.report import page, ranked, twin, verdicts
 
 STRONG = [2.0, 2.1, 1.9]
 
@@ -51,7 +51,9 @@ class Parsed(HTMLParser):
 
 def made(judged, **more):
     options = {"networks": ["x", "y"], "data": "z", "files": {"b_refuted": ["m/a.nc"]}}
-    return page(judged, command="landscape claims run", **(options | more))
+    options |= {"command": "landscape claims run"} | more
+    result = verdicts(judged, options["networks"], options["data"])
+    return page(judged, result, **options)
 
 
 def test_the_best_come_first(judged):

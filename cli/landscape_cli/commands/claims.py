@@ -32,7 +32,7 @@ def _shared(function: Any) -> Any:
                      help="Trainings of each network, where there are so many."),
         click.option("--quick", is_flag=True, help="On few images: no basis for a verdict."),
         click.option("-o", "--output", metavar="FOLDER", default="results", show_default=True,
-                     help="Results, and report.html and report.json."),
+                     help="Gets results, claims@DATA.html (.json, .nc), figures/claims@DATA.png."),
     ):  # fmt: skip
         function = decorate(function)
     return function

@@ -29,8 +29,14 @@ def ranked(judged: Judged) -> dict[str, tuple[Claim, Verdict]]:
     return {name: judged[name] for name in order}
 
 
+def verdicts(judged: Judged, networks: Sequence[str], data: str) -> Result:
+    """Verdicts as a labelled value, in the order of the report."""
+    return table(ranked(judged), {"networks": list(networks), "data": data})
+
+
 def page(
     judged: Judged,
+    result: Result,
     *,
     networks: Sequence[str],
     data: str,
@@ -44,6 +50,8 @@ def page(
     ----------
     judged
         Claims with their verdicts, by name.
+    result
+        Of `verdicts`.
     networks, data
         What was measured.
     files
@@ -54,7 +62,6 @@ def page(
         Whether the verdicts mean anything.
     """
     judged = ranked(judged)
-    result = table(judged, {"networks": list(networks), "data": data})
     rows = [_row(name, *judged[name], result, files.get(name, ())) for name in judged]
     words = Counter(row["word"] for row in rows)
     count = ", ".join(f"{words[word]} {word.lower()}" for word in ORDER if words[word])
