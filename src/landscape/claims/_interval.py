@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 FEW = 20  # below so many units a bootstrap interval is too narrow
 DRAWS = 10_000
@@ -63,7 +63,7 @@ def interval(values: Sample, *, level: float = 0.95, seed: int = 0) -> Interval:
     """
     values = sample(values)
     if isinstance(values, Summary):
-        half = values.error * float(stats.t.ppf((1 + level) / 2, values.count - 1))
+        half = values.error * float(special.stdtrit(values.count - 1, (1 + level) / 2))
         return Interval(values.mean, values.mean - half, values.mean + half)
     mean = float(values.mean())
     if len(values) < 2:
@@ -71,8 +71,9 @@ def interval(values: Sample, *, level: float = 0.95, seed: int = 0) -> Interval:
     if np.ptp(values) == 0:
         return Interval(mean, mean, mean)
     if len(values) < FEW:
-        half = stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1)
-        return Interval(mean, mean - float(half), mean + float(half))
+        error = values.std(ddof=1) / len(values) ** 0.5
+        half = float(error * special.stdtrit(len(values) - 1, (1 + level) / 2))
+        return Interval(mean, mean - half, mean + half)
     found = stats.bootstrap(
         (values,), np.mean, n_resamples=DRAWS, confidence_level=level, batch=1000,
         random_state=np.random.default_rng(seed),

@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader
 from matplotlib.figure import Figure
 
 from landscape.claims import Claim, Verdict
-from landscape.claims._interval import Interval
+from landscape.claims._calibration import Calibration, calibrate
+from landscape.claims._interval import FEW, Interval
 from landscape.claims._table import ORDER, table
 from landscape.plots import style
 from landscape.plots.claims import WORD_COLOURS, plot
@@ -76,6 +77,7 @@ def page(
         overview=_picture(result, view="all") if seen else "",
         command=command,
         quick=quick,
+        calibrations=_calibrations(judged),
         version=version("vision-landscape"),
     )
 
@@ -104,6 +106,17 @@ def twin(judged: Judged) -> str:
         for name, (claim, verdict) in ranked(judged).items()
     }
     return json.dumps(rows, indent=1, sort_keys=True) + "\n"
+
+
+def _calibrations(judged: Judged) -> list[Calibration]:
+    """The judge's error rates at the numbers of units that stand in the report, 3 if none."""
+    counts = {verdict.count for _, verdict in judged.values() if verdict.effect} or {3}
+    # a spread at which the power at twice the smallest effect of interest is about 90 % or more
+    return [
+        calibrate(count, *((0.05 * count, 1000) if count < FEW else (0.25 * count**0.5, 100)))
+        for count in sorted(counts)
+        if count > 1
+    ]
 
 
 def _row(
