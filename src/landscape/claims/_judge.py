@@ -221,7 +221,8 @@ def _change(word: Word, effect: Known, own: Interval, smallest: float, unit: str
         gap = abs(own.mean - smallest) or smallest
         told = summary(effect)
         need = _units_for(told.error * told.count**0.5, gap)
-        return f"about {need} of a {unit} would tell, at this spread and if the mean stays"
+        many = f"{unit}es" if unit.endswith("ch") else f"{unit}s"
+        return f"about {need:,} {many} would tell, at this spread and if the mean stays"
     if word == "REFUTED":
         return f"a mean effect beyond {smallest:g}, on other networks or data"
     if word == "ARTEFACT":

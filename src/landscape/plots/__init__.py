@@ -83,7 +83,7 @@ def figure(
     if hasattr(file, "shared"):
         kwargs = file.shared(results, **kwargs) | kwargs
     if width is None:
-        alone = len(results) == 1 or not layout.panels
+        alone = (len(results) == 1 or not layout.panels) and not layout.rows
         width = style.SINGLE_COLUMN if alone else style.DOUBLE_COLUMN
     if width <= 0:
         raise ValueError(f"width must be positive, got {width} inches")
@@ -138,6 +138,8 @@ def _overlay(
     file: ModuleType, layout: style.Layout, results: list[Result], width: float, kwargs: Any
 ) -> Figure:
     height = width * layout.height + 0.15 * len(results)
+    if layout.rows:
+        height = 0.8 + 0.3 * sum(result.sizes[layout.rows] for result in results)
     fig = Figure((width, height), layout="constrained")
     ax = fig.subplots()
     names = style.names(results)

@@ -12,7 +12,7 @@ from landscape.result import Result
 
 VIEWS = ("all", "one")
 LAYOUT = {
-    "all": style.Layout(panels=False, height=1.0),
+    "all": style.Layout(panels=False, rows="claim"),
     "one": style.Layout(panels=False, height=0.45),
 }
 

@@ -63,12 +63,16 @@ class Layout:
         Of one axes, as a multiple of its width.
     equal
         Whether the axes have an equal aspect.
+    rows
+        A dimension that has a line of text for each entry: it gives the height instead, and the
+        figure is two columns wide.
     """
 
     panels: bool = True
     share: tuple[Literal["xy", "x", "xyz"], ...] = ("xy",)
     height: float = 0.75
     equal: bool = False
+    rows: str = ""
 
 
 @contextmanager
