@@ -107,14 +107,16 @@ def test_a_bar_on_a_terminal_stays_off_stdout(measure, tmp_path, monkeypatch):
 
 
 def test_the_demo_draws_three_networks_with_every_analyzer(cli, tmp_path):
-    answer = cli("demo", "--quick", "--weights", "random", "-o", tmp_path)
+    answer = cli("demo", "--quick", "-o", tmp_path)
     assert answer.status == 0
     pictures = [tmp_path / "figures" / f"{analyzer}.png" for analyzer in ANALYZERS]
-    assert sorted(path for path in answer.paths if path.suffix == ".png") == pictures
-    assert len(answer.paths) == 4 * 4
+    verdicts = tmp_path / "quick" / "claims@deadleaves.html"
+    assert answer.paths[-4] == verdicts
+    assert sorted(path for path in answer.paths[:-4] if path.suffix == ".png") == pictures
+    assert len(answer.paths[:-4]) == 4 * 4
+    assert "no basis for a verdict" in verdicts.read_text()
+    assert str(verdicts) in answer.err
     assert all(path.is_file() for path in answer.paths)
     assert all(str(picture) in answer.err for picture in pictures)
-    facts = json.loads(
-        landscape.load(tmp_path / "vit_s@deadleaves-random" / "hessian.nc").attrs["facts"]
-    )
+    facts = json.loads(landscape.load(tmp_path / "vit_s@deadleaves" / "hessian.nc").attrs["facts"])
     assert facts["augment"] == "deit"

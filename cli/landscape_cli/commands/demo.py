@@ -1,11 +1,13 @@
 """`landscape demo`."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from landscape_cli import options
+from landscape_cli.commands.claims import run
 
 MODELS = ("resnet_s", "vit_s", "alternet_s")
 #: the paper's loss: augmented training data, with weight decay
@@ -22,6 +24,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "hessian": {"limit": 8, "batch_size": 4, "k": 2, "tol": 0.1, "whole": False},
     "surface": {"limit": 16, "points": 5},
 }
+#: of the claims, two whose measurements take seconds
+CHEAP = ("attention_reduces_variance", "decay_makes_the_relief")
 
 
 @click.command(short_help="All analyzers on three networks, in some minutes.")
@@ -33,11 +37,14 @@ QUICK: dict[str, dict[str, Any]] = {
     metavar="FOLDER",
     default="results",
     show_default=True,
-    help="Gets MODEL@DATA/ANALYZER.nc and figures/ANALYZER.png.",
+    help="Gets MODEL@DATA/ANALYZER.nc, figures/ANALYZER.png and the verdicts, in quick/.",
 )
 @click.pass_context
 def command(ctx: click.Context, quick: bool, weights: str | None, output: str) -> None:
     """Analyze a ResNet, a ViT and an AlterNet on embedded data and draw them side by side.
+
+    Then test the claims, on few images: to see what a report looks like, not to trust it. With
+    other weights (--weights) there are no claims to test.
 
     \b
     Example:
@@ -50,4 +57,10 @@ def command(ctx: click.Context, quick: bool, weights: str | None, output: str) -
         sizes = QUICK[name] if quick else {}
         shared = {"models": MODELS, "weights": weights, "output": output}
         pictures.append(ctx.invoke(analyzer, **shared, **chosen, **sizes))
+    if weights is None:
+        chosen = CHEAP if quick else ()
+        folder = str(Path(output) / "quick")
+        asked = {"models": MODELS, "data": "deadleaves", "seeds": 1, "quick": True}
+        ctx.invoke(run, names=chosen, output=folder, **asked)
+        pictures.append(Path(folder) / "claims@deadleaves.html")
     click.echo(f"Look at {', '.join(map(str, pictures))}", err=True)
