@@ -9,10 +9,10 @@ MODELS := -m resnet_s -m vit_s -m alternet_s
 .PHONY: help demo test lint results benchmark clean
 
 help:
-	@echo "make demo       install into $(VENV) and draw the four pictures for three trained networks"
+	@echo "make demo       install into $(VENV) and draw four pictures of three trained networks, test the claims"
 	@echo "make test       install into $(VENV) and run all tests"
 	@echo "make lint       ruff and mypy"
-	@echo "make results    everything under results/, again"
+	@echo "make results    everything under results/ (hours)"
 	@echo "make benchmark  Hessian spectra side by side with three peers (an hour)"
 
 # installed anew only when what is needed has changed; editable, so that code changes count at once
@@ -38,7 +38,13 @@ lint: $(VENV)/.linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the claims and what accounts for who is flatter take some hours; what is there is not made again
 results: demo
+	$(BIN)/landscape claims run --data cifar10 -o $(RESULTS)
+	$(BIN)/landscape reconcile resnet_s vit_s -o $(RESULTS)
+	for name in operators lines; do $(BIN)/landscape plot \
+	  $(RESULTS)/resnet_s@cifar10/$$name.nc $(RESULTS)/vit_s@cifar10/$$name.nc \
+	  $(RESULTS)/alternet_s@cifar10/$$name.nc -o $(RESULTS)/figures/$$name@cifar10.png; done
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python tests/benchmarks/hessian.py --part product --part top

@@ -1,5 +1,6 @@
 """What the README says is true: its code runs, its commands parse, its links lead somewhere."""
 
+import json
 import re
 import shlex
 from contextlib import suppress
@@ -10,6 +11,7 @@ import click
 import pytest
 
 import landscape_cli
+from landscape import claims
 from landscape_cli.main import landscape
 
 ROOT = Path(__file__).parents[1]
@@ -177,3 +179,25 @@ landscape plot a.nc \\
     assert words(commands(text)[1]) == ["landscape", "plot", "a.nc", "-o", "b.png"]
     assert targets(text) == ["b.md#c", "e.png", "k.md", "i.png"]
     assert anchors(text) == {"title", "quick-start", "links"}
+
+
+def test_the_verdicts_are_those_of_the_report():
+    """A row for each, with the numbers of the twin, in any order."""
+    stored = json.loads((ROOT / "results" / "claims@cifar10.json").read_text())
+    rows = []
+    for verdict in stored.values():
+        units = "" if verdict["units"] == "1" else f" {verdict['units']}"
+        number = verdict["reason"]
+        if found := verdict["effect"]:
+            number = f"{found['mean']:.3g} [{found['low']:.3g}, {found['high']:.3g}]{units}"
+        smallest = f"{verdict['smallest']:g}{units}"
+        rows.append(f"| {verdict['verdict']} | {verdict['title']} | {number} | {smallest} |")
+    words = {verdict["verdict"] for verdict in stored.values()}
+    told = [line for line in README.splitlines() if line.startswith(tuple(f"| {w}" for w in words))]
+    told = [line for line in told if line.count("|") == 5]
+    assert sorted(told) == sorted(rows)
+
+
+def test_every_claim_is_judged_in_the_readme():
+    stored = json.loads((ROOT / "results" / "claims@cifar10.json").read_text())
+    assert sorted(stored) == claims.names()
