@@ -23,6 +23,9 @@ SPECTRUM = Analysis(
     settings={"k": 5, "whole": False},
 )
 SPECTRUM_CLEAN = replace(SPECTRUM, name="spectrum-clean", augment="none")
+SPECTRUM_WEAK = replace(
+    SPECTRUM_CLEAN, name="spectrum-weak", families=("conv", "msa"), weights="weak"
+)
 SPECTRUM_DECAY = replace(
     SPECTRUM, name="spectrum-decay", settings={**SPECTRUM.settings, "weight_decay": LAMBDA}
 )
@@ -49,6 +52,14 @@ SHARPNESS = Analysis(
     split="train",
     augment="deit",
     settings={"radii": (0.1, 0.2)},
+)
+CRITICAL = Analysis(
+    "critical",
+    "critical",
+    images=64,
+    split="train",
+    augment="deit",
+    settings={"probes": 0, "max_products": 100},
 )
 
 
