@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 
 import landscape
+from landscape.result import save
 from landscape.subject.objective import Objective, ravel, unravel
 
 PARTS = ("ggn", "residual")
@@ -174,3 +175,58 @@ def test_every_part_is_checked_and_parts_are_of_the_hessian(network, batches):
     assert [errors[part]["symmetry"] < 1e-10 for part in PARTS] == [True, True]
     with pytest.raises(ValueError, match="parts are of the Hessian: matrix='hessian', not 'ggn'"):
         landscape.density(network, batches, matrix="ggn", parts=True)
+
+
+def test_outliers_stand_in_every_probe_with_their_exact_weight(build, batches):
+    network = build("msa")
+    found = landscape.density(network, batches, probes=3, steps=5, deflate=4)
+    outliers = landscape.hessian(network, batches, k=4, tol=1e-6).set_eigenvalue.values
+    assert found.node.shape == (3, 9)
+    assert np.allclose(found.weight.sum("step"), 1)
+    for node, weight in zip(found.node.values, found.weight.values, strict=True):
+        exact = node[np.isclose(weight, 1 / int(found.size), rtol=1e-12)]
+        assert np.allclose(np.sort(exact), np.sort(outliers), rtol=1e-5)
+
+
+def test_deflation_takes_the_error_of_outliers_away(build, batches):
+    network = build("conv")
+    plain = landscape.density(network, batches, probes=6, steps=20)
+    found = landscape.density(network, batches, probes=6, steps=20, deflate=8)
+    assert float(found.frobenius_se) < float(plain.frobenius_se) / 2
+    assert int(found.products) > int(plain.products)
+
+
+def test_all_eigenvalues_can_be_taken_out(build, batches):
+    network = build("conv").eval()
+    name, bias = list(network.named_parameters())[-1]  # of the logits, so H = mean(diag p - p p')
+    found = landscape.density(
+        network, batches, probes=2, steps=3, deflate=bias.numel(), parameters=f"^{name}$"
+    )
+    with torch.no_grad():
+        p = torch.cat([network(x).softmax(1) for x, _ in batches])
+    assert float(found.trace) == pytest.approx(float((1 - (p**2).sum(1)).mean()), rel=1e-9)
+    assert float(found.trace_se) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_stopped_deflated_run_goes_on_to_the_same_bytes(build, batches, tmp_path):
+    network = build("msa")
+    options = {"probes": 3, "steps": 6, "deflate": 2}
+    whole = save(landscape.density(network, batches, **options), tmp_path / "a.nc").read_bytes()
+
+    def stop(items, total, label):
+        for number, item in enumerate(items):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield item
+
+    place = tmp_path / "journal"
+    with pytest.raises(KeyboardInterrupt):
+        landscape.density(network, batches, journal=place, progress=stop, **options)
+    found = landscape.density(network, batches, journal=place, **options)
+    assert save(found, tmp_path / "b.nc").read_bytes() == whole
+
+
+def test_fewer_than_no_eigenvalues_cannot_be_taken_out(build, batches):
+    network = build("conv")
+    with pytest.raises(ValueError, match="deflate must be 0 or more eigenvalues, got -1"):
+        landscape.density(network, batches, deflate=-1)

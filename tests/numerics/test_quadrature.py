@@ -3,6 +3,7 @@ import torch
 
 from landscape.numerics.broadening import density, grid, resolution
 from landscape.numerics.quadrature import (
+    Known,
     Quadrature,
     average,
     cdf,
@@ -232,3 +233,40 @@ def test_bad_requests():
         run(a * float("nan"))
     with pytest.raises(ValueError, match="between 0 and 1, got 2"):
         quantile(run(a), 2)
+
+
+def test_with_known_pairs_a_probe_samples_the_rest_exactly():
+    generator = torch.Generator().manual_seed(4)
+    matrix = torch.randn(40, 40, generator=generator, dtype=torch.float64)
+    matrix = matrix + matrix.T
+    values, vectors = torch.linalg.eigh(matrix)
+    order = values.abs().argsort(descending=True)[:5]
+    known = Known(values[order], vectors[:, order].T)
+    found = slq(matrix.matmul, 40, probes=4, steps=6, dtype=torch.float64, deflate=known)
+    for number in range(4):
+        v = probe(40, 0, number)
+        v = v - known.vectors.T @ (known.vectors @ v)
+        v = v / v.norm()
+        nodes, weights = found.nodes[number], found.weights[number]
+        image = v
+        for power in range(1, 12):  # Gauss quadrature: exact up to 2 * steps - 1
+            image = matrix @ image
+            moment = (known.values**power).sum() + 35 * (v @ image)
+            assert torch.isclose(40 * (weights * nodes**power).sum(), moment, rtol=1e-9)
+    assert found.products == 4 * 6
+
+
+def test_known_outliers_add_no_variance():
+    d = torch.ones(200, dtype=torch.float64)
+    d[:2] = torch.tensor([100.0, -70.0])
+    turn, _ = torch.linalg.qr(
+        torch.randn(200, 200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
+    matrix = turn @ torch.diag(d) @ turn.T
+    draw = {"probes": 8, "steps": 5, "dtype": torch.float64}
+    plain = trace(slq(matrix.matmul, 200, **draw))
+    known = Known(d[:2], turn.T[:2].contiguous())
+    found = trace(slq(matrix.matmul, 200, deflate=known, **draw))
+    assert plain.error > 1
+    assert found.error < 1e-9
+    assert torch.isclose(found.value, d.sum())

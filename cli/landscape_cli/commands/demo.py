@@ -58,9 +58,9 @@ def command(ctx: click.Context, quick: bool, weights: str | None, output: str) -
         shared = {"models": MODELS, "weights": weights, "output": output}
         pictures.append(ctx.invoke(analyzer, **shared, **chosen, **sizes))
     if weights is None:
-        chosen = CHEAP if quick else ()
+        judged = CHEAP if quick else ()
         folder = str(Path(output) / "quick")
         asked = {"models": MODELS, "data": "deadleaves", "seeds": 1, "quick": True}
-        ctx.invoke(run, names=chosen, output=folder, **asked)
+        ctx.invoke(run, names=judged, output=folder, **asked)
         pictures.append(Path(folder) / "claims@deadleaves.html")
     click.echo(f"Look at {', '.join(map(str, pictures))}", err=True)

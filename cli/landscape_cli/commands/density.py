@@ -12,6 +12,13 @@ from landscape_cli.measure import measure
 @options.subject(limit=128, batch_size=128, split="train")
 @click.option("--probes", type=int, default=8, show_default=True, help="Random vectors.")
 @click.option("--steps", type=int, default=60, show_default=True, help="Products for each.")
+@click.option(
+    "--deflate",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Eigenvalues of largest magnitude to compute apart: less error.",
+)
 @options.decay
 @options.curvature
 @click.option(
@@ -26,5 +33,6 @@ def command(**shared: Any) -> Any:
       landscape density --model vit_s
       landscape density -m resnet_s -m vit_s --augment deit --weight-decay 0.05
       landscape density --model vit_s --parts
+      landscape density --model resnet_s --probes 4 --deflate 10
     """  # noqa: D301
     return measure("density", **shared)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from landscape.analyzers import Progress, analyzer, silent
 from landscape.analyzers._curvature import checked, objective, operator
+from landscape.analyzers._leading import leading
 from landscape.journal import Piece, Place, opened
 from landscape.numerics import broadening
-from landscape.numerics.quadrature import Quadrature, frobenius, jackknife, slq, trace
+from landscape.numerics.quadrature import Known, Quadrature, frobenius, jackknife, slq, trace
 from landscape.result import Result
 from landscape.subject.forward import Statistics
 from landscape.subject.loss import Loss, cross_entropy
@@ -22,6 +23,7 @@ from landscape.subject.penalty import Penalty
 from landscape.subject.products import Matrix
 
 _POINTS = 1000
+_MOST = 40  # products for an eigenvalue that is taken out, converged or not
 _PARTS: tuple[Matrix, ...] = ("ggn", "residual")  # their sum is the Hessian
 
 
@@ -32,6 +34,7 @@ def density(
     *,
     probes: int = 8,
     steps: int = 60,
+    deflate: int = 0,
     weight_decay: float | Penalty | tuple[Penalty, ...] = 0.0,
     loss: Loss = cross_entropy,
     matrix: Matrix = "hessian",
@@ -58,6 +61,10 @@ def density(
         Re-iterable ``(inputs, targets)``: one set, whose mean loss it is.
     probes, steps
         Random vectors, and products for each. More probes: less error; more steps: finer.
+    deflate
+        So many eigenvalues of largest magnitude are computed first, to 1e-3 (some three products
+        each), and stand in the density as they are: the probes sample the others alone. Where a
+        few outliers make the sum of squares, this is worth many times the probes.
     weight_decay, loss
         As in `landscape.hessian`.
     matrix
@@ -91,7 +98,7 @@ def density(
         with ``_se`` over the probes. On request ``part_density``, ``part_trace``,
         ``part_frobenius``, ``part_negative_mass``, each with ``_se``, ``part_node``,
         ``part_weight`` over ``part``, the two of which the Hessian is the sum; so are the traces,
-        probe by probe.
+        probe by probe (with ``deflate``, within their errors).
 
     Raises
     ------
@@ -128,6 +135,8 @@ def density(
         raise ValueError(f"parts are of the Hessian: matrix='hessian', not {matrix!r}")
     if probes < 1 or steps < 1:
         raise ValueError(f"probes and steps must be at least 1, got {probes} and {steps}")
+    if deflate < 0:
+        raise ValueError(f"deflate must be 0 or more eigenvalues, got {deflate}")
     if threshold is not None and not threshold > 0:
         raise ValueError(f"threshold must be positive, got {threshold}")
     jobs = {m: replace(risk, matrix=m) for m in (matrix, *(_PARTS if parts else ()))}
@@ -140,14 +149,15 @@ def density(
         which, number = names[name]
         if which not in ready:
             ready.clear()  # before the next one takes its memory
-            ready[which] = operator(jobs[which])
-        product, like = ready[which]
+            product, like = operator(jobs[which])
+            ready[which] = product, like, *_outliers(product, like, deflate, seed)
+        product, like, known, spent = ready[which]
         draw: Any = {"seed": seed, "dtype": like.dtype, "device": like.device}
-        one = slq(product, size, probes=1, steps=steps, first=number, **draw)
+        one = slq(product, size, probes=1, steps=steps, first=number, deflate=known, **draw)
         return {
             "nodes": one.nodes.numpy(),
             "weights": one.weights.numpy(),
-            "products": np.array(one.products),
+            "products": np.array(one.products + (spent if number == 0 else 0)),
         }
 
     done = dict(progress(opened(journal).pieces(names, spectrum), len(names), "probes"))
@@ -156,6 +166,15 @@ def density(
     if parts:
         attrs["part_selfcheck"] = json.dumps(trust, sort_keys=True)
     return _labelled(found, threshold).assign_attrs(attrs)
+
+
+def _outliers(product: Any, like: Tensor, count: int, seed: int) -> tuple[Known | None, int]:
+    """The eigenvalues of largest magnitude, and what they cost."""
+    if not count:
+        return None, 0
+    most = _MOST * count
+    found = leading(product, like, k=count, tol=1e-3, max_products=most, seed=seed)
+    return Known(found.values, found.vectors), found.products
 
 
 def _joined(rows: list[Piece], size: int) -> Quadrature:

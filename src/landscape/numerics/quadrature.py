@@ -58,6 +58,28 @@ class Quadrature:
         return Quadrature(nodes, weights, self.size, self.products + other.products)
 
 
+@dataclass(frozen=True)
+class Known:
+    """Eigenpairs of an operator that are known.
+
+    Attributes
+    ----------
+    values
+        ``(q,)``.
+    vectors
+        ``(q, n)``, orthonormal rows.
+    """
+
+    values: Tensor
+    vectors: Tensor
+
+    def project(self, vector: Tensor) -> Tensor:
+        """The part that is orthogonal to all of them."""
+        for _ in range(2):  # once leaves a part as large as the rounding of what it takes out
+            vector = vector - self.vectors.T @ (self.vectors @ vector)
+        return vector
+
+
 def slq(
     matvec: Callable[[Tensor], Tensor],
     n: int,
@@ -71,6 +93,7 @@ def slq(
     device: torch.device | str = "cpu",
     store: torch.dtype | None = None,
     host: bool = False,
+    deflate: Known | None = None,
     progress: Callable[[Iterable[int], int, str], Iterator[Any]] | None = None,
 ) -> Quadrature:
     r"""Run Lanczos from random unit vectors, with full reorthogonalisation.
@@ -88,6 +111,11 @@ def slq(
         Entries +-1 (their trace has no variance for a diagonal operator), or normal.
     store, host
         As for ``lanczos``: where and in which dtype the ``steps`` basis vectors are held.
+    deflate
+        Eigenpairs that are known: they stand in every probe with their exact weight ``1 / n``, and
+        the probes sample the rest of the space, so outliers add no variance. Traces stay unbiased
+        where the pairs have not converged, if each value is the Rayleigh quotient of its vector;
+        of ``q`` of them with residuals ``r`` the sum of squares lacks ``2 sum r^2``.
     progress
         ``progress(items, total, label)`` yields the items, as analyzers have it.
 
@@ -97,18 +125,33 @@ def slq(
     >>> found = slq(lambda v: d * v, 3, probes=2, dtype=torch.float64)
     >>> trace(found).value.round(decimals=9), found.products
     (tensor(9., dtype=torch.float64), 6)
+
+    With the largest known, two steps tell the rest:
+
+    >>> known = Known(d[2:], torch.eye(3, dtype=torch.float64)[2:])
+    >>> found = slq(lambda v: d * v, 3, probes=2, dtype=torch.float64, deflate=known)
+    >>> found.nodes[0].round(decimals=9).tolist(), found.products
+    ([1.0, 2.0, 6.0], 4)
     """
     if n < 1 or probes < 1 or steps < 1:
         raise ValueError(f"n, probes, steps must be at least 1, got {n}, {probes}, {steps}")
     like = torch.empty(n, dtype=dtype, device=device)
     rows = Basis(like, store=store, host=host)
     numbers = range(first, first + probes)
-    found = []
+    exact = like.new_empty(0).double() if deflate is None else deflate.values.double()
+    project = deflate.project if deflate is not None else _same
+    left = n - len(exact)
+    quadratures = []
     for number in progress(numbers, probes, "probes") if progress else numbers:
-        vector = probe(n, seed, number, kind).to(like)
-        found.append(_gauss(matvec, vector / norm(vector), min(steps, n), rows))
-    width = max(len(nodes) for nodes, _ in found)
-    quadratures = [Quadrature(a[None], w[None], n, len(a)) for a, w in found]
+        nodes = weights = exact.new_empty(0)
+        if left:
+            vector = project(probe(n, seed, number, kind).to(like))
+            vector = vector / norm(vector)
+            nodes, weights = _gauss(matvec, vector, min(steps, left), rows, project)
+        every, order = torch.cat([nodes, exact.to(nodes)]).sort()
+        share = torch.cat([weights * (left / n), torch.full_like(exact, 1 / n).to(nodes)])[order]
+        quadratures.append(Quadrature(every[None], share[None], n, len(nodes)))
+    width = max(q.nodes.shape[1] for q in quadratures)
     parts = [_widen(q, width) for q in quadratures]
     nodes, weights = (torch.cat(pair) for pair in zip(*parts, strict=True))
     return Quadrature(nodes, weights, n, sum(q.products for q in quadratures))
@@ -211,8 +254,16 @@ def jackknife(q: Quadrature, statistic: Callable[[Tensor, Tensor], Tensor]) -> E
     return Estimate(value, ((left - left.mean(0)).square().sum(0) * (count - 1) / count).sqrt())
 
 
+def _same(vector: Tensor) -> Tensor:
+    return vector
+
+
 def _gauss(
-    matvec: Callable[[Tensor], Tensor], vector: Tensor, steps: int, rows: Basis
+    matvec: Callable[[Tensor], Tensor],
+    vector: Tensor,
+    steps: int,
+    rows: Basis,
+    project: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Nodes and weights of one probe; their number is that of the products."""
     small = torch.zeros(steps, steps, dtype=torch.float64)
@@ -230,7 +281,7 @@ def _gauss(
         image = image - own * vector
         if before is not None:
             image -= coupling * before
-        image = rows.orthogonalise(image, j + 1)
+        image = project(rows.orthogonalise(image, j + 1))
         coupling, before = norm(image), vector
         if coupling <= 100 * torch.finfo(vector.dtype).eps * scale:
             small = small[: j + 1, : j + 1]
