@@ -94,6 +94,7 @@ def critical(slope, curvature, verdict="saddle"):
         data = {
             "change": (("side", "step"), change),
             "noise": (("side", "step"), np.full_like(change, 1e-9)),
+            "risk": ((), 2.0),
         }
         return xr.Dataset(data, {"side": ["-g", "+v", "-v"], "step": STEP}, {"verdict": verdict})
 
@@ -119,6 +120,14 @@ def test_the_share_of_curvature_is_that_of_the_quartic():
     for reading in noisy:
         reading.result["noise"] += 1.0
     assert verdict("trained_networks_are_at_saddles", noisy).effect.mean == 0
+
+
+def test_a_bump_of_a_kink_is_no_barrier_and_a_hill_is_one():
+    for height, share in ((1e-3, 1.0), (1e-2, 0.0)):
+        given = critical(0.0, 1.0)
+        for reading in given:
+            reading.result["change"].loc[{"step": STEP[0]}] = height
+        assert verdict("trained_networks_are_at_saddles", given).effect.mean == share
 
 
 def test_networks_of_one_seed_are_the_units():

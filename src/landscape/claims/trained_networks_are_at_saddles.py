@@ -10,9 +10,12 @@ from landscape.claims._evidence import Numbers
 from landscape.claims._second_order import CRITICAL
 from landscape.result import Result
 
+#: a change of the loss that counts, relative to it: activations with kinks leave smaller bumps
+TOLERANCE = 1e-3
+
 
 def _deepest(change: Numbers, noise: Numbers) -> float:
-    """The largest decrease along a line, up to where it first rises beyond the noise."""
+    """The largest decrease along a line, up to where it first rises beyond what counts."""
     ahead = np.cumsum(~(change <= noise)) == 0
     return float(np.max(-change, where=ahead & (change < -noise), initial=0.0))
 
@@ -22,7 +25,8 @@ def _share(result: Result) -> float:
 
     The even part of the loss along an eigenvector has no slope, so that all its fall is curvature.
     """
-    change, noise = result["change"], result["noise"]
+    change = result["change"]
+    noise = result["noise"].clip(min=TOLERANCE * abs(float(result["risk"])))
     ends = {"side": ["+v", "-v"]}
     curved = _deepest(change.sel(ends).mean("side").values, noise.sel(ends).mean("side").values)
     sloped = _deepest(change.sel(side="-g").values, noise.sel(side="-g").values)
