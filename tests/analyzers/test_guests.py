@@ -48,6 +48,11 @@ def state(net):
 
 
 @pytest.fixture
+def hybrid(build):
+    """Convolutions, BatchNorm and attention in one network."""
+    return build("hybrid")
+
+
 def guest(network):
     """In train mode, with gradients and a frozen weight: as a user may bring it."""
     network.train()
@@ -58,23 +63,23 @@ def guest(network):
 
 
 @pytest.mark.parametrize("name", ANALYZERS)
-def test_success_leaves_no_trace(name, guest, batches):
-    before = state(guest)
-    run(name, guest, batches)
-    assert state(guest) == before
+def test_success_leaves_no_trace(name, network, batches):
+    before = state(guest(network))
+    run(name, network, batches)
+    assert state(network) == before
 
 
 @pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("name", ANALYZERS)
-def test_an_exception_leaves_no_trace(name, end, guest, batches):
+def test_an_exception_leaves_no_trace(name, end, hybrid, batches):
     def stop(items, total, label):
         yield from list(items)[:1]
         raise end
 
-    before = state(guest)
+    before = state(guest(hybrid))
     with pytest.raises(end):
-        run(name, guest, batches, progress=stop)
-    assert state(guest) == before
+        run(name, hybrid, batches, progress=stop)
+    assert state(hybrid) == before
 
 
 def test_an_error_over_an_interrupt_is_the_interrupt(build, batches):
@@ -97,8 +102,8 @@ def test_an_error_over_an_interrupt_is_the_interrupt(build, batches):
 
 
 @pytest.mark.parametrize("name", ANALYZERS)
-def test_results_repeat_bit_for_bit_and_have_a_schema(name, network, batches, tmp_path):
-    one, two = run(name, network, batches), run(name, network, batches)
+def test_results_repeat_bit_for_bit_and_have_a_schema(name, hybrid, batches, tmp_path):
+    one, two = run(name, hybrid, batches), run(name, hybrid, batches)
     a, b = result.save(one, tmp_path / "a.nc"), result.save(two, tmp_path / "b.nc")
     assert a.read_bytes() == b.read_bytes()
     xr.testing.assert_identical(result.load(a), one)
@@ -109,9 +114,9 @@ def test_results_repeat_bit_for_bit_and_have_a_schema(name, network, batches, tm
 
 
 @pytest.mark.parametrize("name", ANALYZERS)
-def test_train_mode_and_eval_mode_give_the_same(name, network, batches):
-    one = run(name, network, batches)
-    two = run(name, network.train(), batches)
+def test_train_mode_and_eval_mode_give_the_same(name, hybrid, batches):
+    one = run(name, hybrid, batches)
+    two = run(name, hybrid.train(), batches)
     xr.testing.assert_equal(one, two)
 
 
@@ -155,8 +160,8 @@ def test_some_analyzers_keep_a_journal():
 
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(name, after, network, batches, tmp_path):
-    whole = result.save(run(name, network, batches), tmp_path / "whole.nc").read_bytes()
+def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(name, after, hybrid, batches, tmp_path):
+    whole = result.save(run(name, hybrid, batches), tmp_path / "whole.nc").read_bytes()
 
     def stop(items, total, label):
         for count, item in enumerate(items):
@@ -166,23 +171,23 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(name, after, network, 
 
     place = tmp_path / "x.journal"
     with pytest.raises(KeyboardInterrupt):
-        run(name, network, batches, journal=place, progress=stop)
+        run(name, hybrid, batches, journal=place, progress=stop)
     times = {f: f.stat().st_mtime_ns for f in place.glob("*.npz")}
     assert len(times) >= after
-    again = run(name, network, batches, journal=place)
+    again = run(name, hybrid, batches, journal=place)
     assert result.save(again, tmp_path / "again.nc").read_bytes() == whole
     assert {f: f.stat().st_mtime_ns for f in times} == times  # what was done was not done again
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_a_journal_of_something_else_is_refused(name, network, batches, tmp_path):
+def test_a_journal_of_something_else_is_refused(name, hybrid, batches, tmp_path):
     place = tmp_path / "x.journal"
-    run(name, network, batches, journal=place)
+    run(name, hybrid, batches, journal=place)
     with pytest.raises(ValueError, match="begun with other settings"):
-        run(name, network, batches, journal=place, seed=1)
+        run(name, hybrid, batches, journal=place, seed=1)
     x, y = batches[0]
     with pytest.raises(ValueError, match="begun with other batches"):
-        run(name, network, [(x + 1e-12, y), batches[1]], journal=place)
-    next(p for p in network.parameters() if p.ndim > 1).data.view(-1)[0] += 1e-9
+        run(name, hybrid, [(x + 1e-12, y), batches[1]], journal=place)
+    next(p for p in hybrid.parameters() if p.ndim > 1).data.view(-1)[0] += 1e-9
     with pytest.raises(ValueError, match="begun with other weights"):
-        run(name, network, batches, journal=place)
+        run(name, hybrid, batches, journal=place)
