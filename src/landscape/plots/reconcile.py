@@ -57,7 +57,7 @@ def plot(
     names = [f"all {flat.size} combinations", *(text for text, _, _ in rows)]
     ax.set_yticks([-1.2, *range(len(rows))], names)
     ax.set_ylim(len(rows) - 0.4, -1.8)
-    ax.set_xlabel(style.label(ratio, "> 0: the second is flatter", width=60))
+    ax.set_xlabel(style.label(ratio, "> 0: the second is flatter", width=32))
     return ax
 
 
