@@ -85,6 +85,8 @@ def measure(
         more = settings | ({"journal": place} if long else {})
         if "mean" in takes:  # what a normalised input is in pixels
             more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
+        if "cue_labels" in takes:
+            more["cue_labels"] = case.cues
         if controls:
             more["controls"] = controls
         if "untrained" in controls:

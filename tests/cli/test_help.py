@@ -25,8 +25,8 @@ COMMANDS = sorted(
 ANALYZERS = sorted(
     path.stem for path in (Path(landscape.__file__).parent / "analyzers").glob("[!_]*.py")
 )
-# the mean and deviation are those of the case, the twins are made by --inits
-NOT_ASKED = ("taps", "loss", "progress", "mean", "std", "twins")
+# mean, deviation and labels of cues are those of the case, the twins are made by --inits
+NOT_ASKED = ("taps", "loss", "progress", "mean", "std", "twins", "cue_labels")
 HEAVY = {"torch", "xarray", "matplotlib", "numpy", "rich", "timm"}
 
 

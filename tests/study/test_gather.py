@@ -71,6 +71,15 @@ def test_a_result_is_made_once_and_then_read(tmp_path):
     assert wanted[0].path.read_bytes() == before
 
 
+def test_what_else_the_images_show_goes_to_an_analyzer_that_asks(tmp_path):
+    asked = Analysis("cues", "cues", images=8)
+    wanted = jobs([asked], ["vit_s"], "deadleaves:conflict", tmp_path, seeds=1)
+    _, shown = steps()
+    (made,) = gather(wanted, shown)
+    assert "shape/texture" in made.result.conflict
+    assert made.result.outside.notnull()  # the mean and deviation of the pixels are known
+
+
 @pytest.mark.parametrize("change", [{"images": 8}, {"augment": "basic"}, {"settings": {"seed": 1}}])
 def test_what_was_asked_for_otherwise_is_made_anew(tmp_path, change):
     (before,) = jobs([SMALL], ["resnet_s"], "deadleaves", tmp_path, seeds=1)

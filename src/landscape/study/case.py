@@ -1,7 +1,7 @@
 """A network and data by name, ready for an analyzer."""
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Case:
         Frozen and augmented ``(inputs, targets)``.
     facts
         What a result should say about both: keyword arguments of ``landscape.label``.
+    cues
+        Further labels of the images by name, each ``(n,)``, as long as images are not mixed.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Case:
     model: nn.Module
     batches: list[tuple[Tensor, Tensor]]
     facts: dict[str, Any]
+    cues: dict[str, Tensor] = field(default_factory=dict)
 
 
 def prepare(
@@ -140,7 +143,8 @@ def prepare(
         },
     }
     name = f"{slug(public(card.name))}@{slug(public(data))}{_tag(weights)}"
-    return Case(name, card, network, batches, facts)
+    cues = {} if augment == "deit" else images.cues
+    return Case(name, card, network, batches, facts, cues)
 
 
 def untrained(card: Card, seed: int) -> nn.Module:

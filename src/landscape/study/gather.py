@@ -147,6 +147,8 @@ def _made(job: Job, shown: Shown) -> Any:
         more["twins"] = twins(case.card, analysis.twins, job.seed)
     if "mean" in takes:  # of the preprocessing: what is added to pixels is added before it
         more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
+    if "cue_labels" in takes:
+        more["cue_labels"] = case.cues
     with shown(f"{job.path.parent.name} {analysis.name}") as progress:
         result = analyzer(case.model, case.batches, progress=progress, **analysis.settings, **more)
     result = label(result, **case.facts, analysis=analysis.name, asked=job.asked)
