@@ -285,3 +285,43 @@ def test_pooling_and_merging_of_real_networks_are_found(build):
         for kind in ("pool", "msa")
     )
     assert found.effect.mean == pytest.approx(pool - msa)
+
+
+# Shape or texture
+
+
+def decisions(msa, conv, *, untrained=0.0, right=None, shape=True, seeds=3):
+    """Shares of shape, and the opposite of phase; ``right`` of pairs that are both known."""
+
+    def make(family, rng):
+        share = {"msa": msa, "conv": conv, "hybrid": 0.5}[family]
+        both = np.array([1 - share, share] if shape else [share])
+        none = np.full(both.shape, 0.5 + untrained * (family == "msa"))
+        known = none * np.nan if shape else both if right is None else none + right[family]
+        data = {}
+        for name, values in (("share", both), ("right_share", known)):
+            drawn = values + 0.005 * rng.normal(size=values.shape)
+            data |= pair("conflict", name, drawn)
+        drawn = none[None] + 0.005 * rng.normal(size=(1, *none.shape))
+        data |= pair(("control", "conflict"), "control_share", drawn)
+        names = ["phase/amplitude", "shape/texture"][: len(both)]
+        return xr.Dataset(data, {"conflict": names, "control": ["untrained"]})
+
+    return readings("cues", make, seeds=seeds)
+
+
+def test_shape_decides_where_images_show_it_and_phase_elsewhere():
+    name = "attention_is_biased_to_shape"
+    assert verdict(name, decisions(0.7, 0.4)).word == "SUPPORTED"
+    assert verdict(name, decisions(0.7, 0.4)).effect.mean == pytest.approx(0.3, abs=0.02)
+    assert verdict(name, decisions(0.4, 0.7)).word == "REFUTED"
+    assert verdict(name, decisions(0.5, 0.5)).word == "REFUTED"
+    assert verdict(name, decisions(0.7, 0.4, untrained=0.4)).word == "ARCHITECTURAL"
+    assert verdict(name, decisions(0.7, 0.4, shape=False)).word == "SUPPORTED"
+    assert verdict(name, decisions(0.7, 0.4, seeds=1)).unit == "image"
+
+
+def test_a_share_that_is_of_the_accuracy_is_an_artefact():
+    name = "attention_is_biased_to_shape"
+    alike = {family: 0.0 for family in ("msa", "conv", "hybrid")}
+    assert verdict(name, decisions(0.7, 0.4, shape=False, right=alike)).word == "ARTEFACT"
