@@ -305,6 +305,7 @@ def decisions(msa, conv, *, untrained=0.0, right=None, shape=True, seeds=3):
         drawn = none[None] + 0.005 * rng.normal(size=(1, *none.shape))
         data |= pair(("control", "conflict"), "control_share", drawn)
         names = ["phase/amplitude", "shape/texture"][: len(both)]
+        data["images"] = ("conflict", np.full(len(names), 20))
         return xr.Dataset(data, {"conflict": names, "control": ["untrained"]})
 
     return readings("cues", make, seeds=seeds)
@@ -318,7 +319,8 @@ def test_shape_decides_where_images_show_it_and_phase_elsewhere():
     assert verdict(name, decisions(0.5, 0.5)).word == "REFUTED"
     assert verdict(name, decisions(0.7, 0.4, untrained=0.4)).word == "ARCHITECTURAL"
     assert verdict(name, decisions(0.7, 0.4, shape=False)).word == "SUPPORTED"
-    assert verdict(name, decisions(0.7, 0.4, seeds=1)).unit == "image"
+    one = verdict(name, decisions(0.7, 0.4, seeds=1))
+    assert (one.unit, one.count, one.n) == ("image", 20, {"images": 20, "seeds": 1})
 
 
 def test_a_share_that_is_of_the_accuracy_is_an_artefact():

@@ -1,10 +1,12 @@
 """ViTs decide by shape, CNNs by texture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from landscape.claims import Analysis, Claim, Evidence, Reading
-from landscape.claims._evidence import Units, contrast, evidence
+from landscape.claims._evidence import Parts, Units, contrast, evidence
 from landscape.claims._first_order import TWINS, of
+from landscape.result import Result
 
 CUES = Analysis("cues", "cues", images=1024, settings={"controls": ("untrained",)}, twins=TWINS)
 
@@ -16,7 +18,10 @@ def _evidence(readings: Sequence[Reading]) -> Evidence:
     pair = _SHAPE if known and readings else _PHASE
 
     def share(variable: str = "share", control: str = "") -> Units | str:
-        read = of(variable, control=control, conflict=pair)
+        def read(result: Result) -> Parts:
+            count = int(result["images"].sel(conflict=pair))  # in conflict, of all that were shown
+            return replace(of(variable, control=control, conflict=pair)(result), count=count)
+
         return contrast(readings, CUES.name, "msa", "conv", read, within="image")
 
     mended = {"the accuracy": share("right_share")} if pair == _PHASE else {}
