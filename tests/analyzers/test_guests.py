@@ -2,6 +2,7 @@
 
 import inspect
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 import landscape
 from landscape import result
+from landscape.subject.sites import sites
 
 FOLDER = Path(landscape.__file__).parent / "analyzers"
 ANALYZERS = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
@@ -24,6 +26,9 @@ SMALL = {
     "critical": {"probes": 1, "steps": 4, "max_products": 20},
     "sharpness": {"radii": (0.1, 0.5), "directions": 3, "m": 3, "steps": 2},
 }
+
+
+OF_ATTENTION = {"ablation"}  # refuse a network that has none
 
 
 def run(name, model, batches, **kwargs):
@@ -65,7 +70,10 @@ def guest(network):
 @pytest.mark.parametrize("name", ANALYZERS)
 def test_success_leaves_no_trace(name, network, batches):
     before = state(guest(network))
-    run(name, network, batches)
+    attends = bool(sites(network.eval(), batches[0][0])) or name not in OF_ATTENTION
+    network.train()
+    with nullcontext() if attends else pytest.raises(ValueError, match="the network has none"):
+        run(name, network, batches)
     assert state(network) == before
 
 

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from landscape.analyzers import Progress, fingerprint
-from landscape.subject.attention import Read, attending, uniform
+from landscape.analyzers._attention import frozen
+from landscape.subject.attention import attending, uniform
 from landscape.subject.batches import check_finite
 from landscape.subject.controls import INPUTS
 from landscape.subject.guest import untouched
@@ -183,33 +184,9 @@ def _attending(
     name: str, model: nn.Module, batches: Batches, where: list[Site]
 ) -> Iterator[tuple[nn.Module, Batches]]:
     inputs = next(iter(batches))[0]
-    read: Read = uniform
-    if name == "mean":
-        means = _means(model, batches, where)
-
-        def read(site: Site, weights: Tensor) -> Tensor:
-            return means[site.number].repeat(len(weights) // site.windows, 1, 1, 1).to(weights)
-
+    read = uniform if name == "uniform" else frozen(model, batches, where)
     with attending(model, inputs, read, where):
         yield model, batches
-
-
-@torch.no_grad()
-def _means(model: nn.Module, batches: Batches, where: list[Site]) -> dict[int, Tensor]:
-    """Mean of the attention over all images, ``(windows, heads, n, m)`` at each site, float64."""
-    total: dict[int, Tensor] = {}
-
-    def gather(site: Site, weights: Tensor) -> None:
-        part = weights.detach().double().unflatten(0, (-1, site.windows)).sum(0)
-        total[site.number] = total[site.number] + part if site.number in total else part
-
-    device = next(model.parameters()).device
-    count = 0
-    with attending(model, next(iter(batches))[0], gather, where):
-        for inputs, _ in batches:
-            model(inputs.to(device))
-            count += len(inputs)
-    return {number: part / count for number, part in total.items()}
 
 
 def _named(progress: Progress, name: str) -> Progress:
