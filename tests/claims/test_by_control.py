@@ -327,3 +327,33 @@ def test_a_share_that_is_of_the_accuracy_is_an_artefact():
     name = "attention_is_biased_to_shape"
     alike = {family: 0.0 for family in ("msa", "conv", "hybrid")}
     assert verdict(name, decisions(0.7, 0.4, shape=False, right=alike)).word == "ARTEFACT"
+
+
+# Frozen or narrowed
+
+
+def ablated(frozen, places, narrow, seeds=3):
+    """Losses of accuracy under three changes of the attention, of 20 images each."""
+
+    def make(family, rng):
+        drops = {"whole": 0.0, "frozen": frozen, "places frozen": places, "5x5": narrow}
+        right = [np.arange(20) >= round(20 * drop) for drop in drops.values()]
+        flip = rng.integers(20)
+        right[1][flip] ^= True
+        return xr.Dataset(
+            {"right": (("condition", "image"), np.array(right, np.int8))},
+            {"condition": list(drops)},
+        )
+
+    return readings("ablation", make, ("msa", "hybrid"), seeds)
+
+
+def test_freezing_is_compared_with_narrowing_where_both_change_the_same_tokens():
+    name = "freezing_attention_hurts_more_than_narrowing_it"
+    both = verdict(name, ablated(0.6, 0.5, 0.1))
+    assert both.word == "SUPPORTED"
+    assert both.effect.mean == pytest.approx(0.5, abs=0.06)
+    assert verdict(name, ablated(0.6, 0.1, 0.1)).word == "ARTEFACT"
+    assert verdict(name, ablated(0.1, 0.1, 0.6)).word == "REFUTED"
+    one = verdict(name, ablated(0.6, 0.5, 0.1, seeds=1))
+    assert (one.unit, one.count) == ("image", 20)
