@@ -1,12 +1,15 @@
 """ablation: attention that is fixed, attention that is near, and what they lose."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import landscape
-from landscape.analyzers._attention import near
+from landscape.analyzers._attention import narrowed, near
+from landscape.subject.site import Tokens
 from landscape.subject.sites import sites
 
 SIDE, DIM = 6, 8
@@ -165,6 +168,28 @@ def test_squares_are_of_places_in_windows_and_on_coarser_keys(build, batches):
         assert found[w, n, m] == (max(rows, columns) <= 1)
     wide = landscape.ablation(build("hybrid"), batches, windows=(15,))
     assert abs(wide.sel(condition="15x15").nll_increase) < 1e-12
+
+
+def test_what_is_left_may_be_as_small_as_numbers_get(build, batches):
+    (site, *_) = sites(build("hybrid"), batches[0][0])
+    square = near(site, 1)
+    count, m = square.shape[0], square.shape[-1]
+    for least in (1e-44, 0.0):  # not a normal number, and none
+        weights = torch.full((2 * count, site.heads, m, m), 1 / (m - 1))
+        weights[square[:, None].expand(-1, site.heads, -1, -1).repeat(2, 1, 1, 1)] = least
+        found = narrowed(1)(site, weights)
+        assert torch.allclose(found, square.float()[:, None].repeat(2, site.heads, 1, 1))
+
+
+@pytest.mark.parametrize(("cells", "seen"), [(6, 1), (3, 1), (2, 1), (12, 4)])
+def test_a_square_holds_every_cell_that_it_touches(cells, seen):
+    rows, columns = PLACES.T.double()[:, None]
+    keys = torch.cartesian_prod(torch.arange(cells), torch.arange(cells)).T.double()[:, None]
+    site = SimpleNamespace(
+        queries=Tokens(rows, columns, (SIDE, SIDE)), keys=Tokens(*keys, (cells, cells))
+    )
+    inner = (rows[0] > 0) & (rows[0] < SIDE - 1) & (columns[0] > 0) & (columns[0] < SIDE - 1)
+    assert set(near(site, 1).sum(-1)[0, inner].tolist()) == {seen}
 
 
 def test_results_do_not_depend_on_how_images_are_cut(build, batches):

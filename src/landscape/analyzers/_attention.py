@@ -50,16 +50,18 @@ def of_places(read: Read) -> Read:
 def narrowed(side: int) -> Read:
     """Attention within a square of ``side`` places around each query, scaled to its former sum.
 
-    What stands for no place, as a class token, is seen and sees as before.
+    What stands for no place, as a class token, is seen and sees as before. A query that had all its
+    attention elsewhere, to rounding, sees the square alike.
     """
 
     def read(site: Site, weights: Tensor) -> Tensor:
-        kept = weights * near(site, side).to(weights)[:, None].repeat(
-            len(weights) // site.windows, 1, 1, 1
-        )
+        mask = near(site, side).to(weights)[:, None].repeat(len(weights) // site.windows, 1, 1, 1)
+        kept = weights * mask
         left = kept.sum(-1, keepdim=True)
-        scale = weights.sum(-1, keepdim=True) / torch.where(left == 0, 1.0, left)
-        return kept * scale
+        alike = mask / mask.sum(-1, keepdim=True).clamp_min(1)
+        # divided first: what is left may be as small as numbers get
+        share = torch.where(left == 0, alike, kept / left.where(left != 0, 1))
+        return share * weights.sum(-1, keepdim=True)
 
     return read
 
@@ -67,7 +69,7 @@ def narrowed(side: int) -> Read:
 def near(site: Site, side: int) -> Tensor:
     """Which keys lie in the square of a query, ``(windows, n, m)``, in cells of the queries' map.
 
-    All, where queries or keys are places of no map.
+    A key of a coarser map does if its cell does in part. All, where there is no map.
     """
     queries, keys = site.queries, site.keys
     found = torch.ones(*queries.rows.shape, keys.rows.shape[1], dtype=torch.bool)
@@ -76,5 +78,5 @@ def near(site: Site, side: int) -> Tensor:
     for axis, (a, b) in enumerate(((queries.rows, keys.rows), (queries.columns, keys.columns))):
         cell = queries.grid[axis] / keys.grid[axis]
         gap = (a + 0.5)[:, :, None] - (b + 0.5)[:, None, :] * cell
-        found &= (gap.abs() <= side / 2) | gap.isnan()
+        found &= (gap.abs() < (side + cell) / 2 - 1e-9) | gap.isnan()
     return found

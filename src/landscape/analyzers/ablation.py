@@ -40,8 +40,8 @@ def ablation(
     but a class token attends as before, as it does under narrowing.
 
     *Narrowed*: each query keeps the keys in a square of ``k x k`` places around it, and their
-    weights are scaled to the sum that all had. The weights still depend on the image. A class token
-    stands for no place: it is seen, and sees all.
+    weights are scaled to the sum that all had, or are alike if nothing is left of them. They still
+    depend on the image. A class token stands for no place: it is seen, and sees all.
 
     Both at all layers at once; later layers see what the earlier ones made of it. The network is
     not trained again: this is what it rests on, not what such networks could do.
