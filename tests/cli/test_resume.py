@@ -206,11 +206,11 @@ def test_three_processes_share_a_run(forks, run, wholes, tmp_path, analyzer, vic
     assert everything(tmp_path) == ["a.nc", "log"]
 
 
-def test_a_command_that_is_killed_thrice(cli, stop, run, wholes, tmp_path):
+def test_a_command_that_is_killed_twice(cli, stop, run, wholes, tmp_path):
     """From its start on: nothing is forked or imported before."""
     path, draw, done = tmp_path / "a.nc", random.Random(1), {}
     journal = path.with_suffix(".journal")
-    for _ in range(3):
+    for _ in range(2):
         ready = more_pieces(journal, len(done), draw.uniform(0, 0.2))
         answer = stop(signal.SIGKILL, ready, *run["surface"], path)
         assert (answer.status, answer.out) == (-signal.SIGKILL, "")
