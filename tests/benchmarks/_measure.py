@@ -176,7 +176,7 @@ def density(engine: Any, path: Path, probes: int, steps: int, seed: int, truth: 
         lambda: engine.spectrum(model, batches[0], probes, steps, seed, meter), meter
     )
     nodes, weights = (np.asarray(x, dtype=np.float64) for x in found)
-    trace = float((nodes * weights).sum() / probes) * len(vector)
+    trace = float((nodes * weights).sum() / len(nodes)) * len(vector)
     return cost | {
         "error": _distance((nodes, weights), (truth["nodes"], truth["weights"])) / truth["scale"],
         "trace error": abs(trace - truth["trace"]) / abs(truth["trace"]),

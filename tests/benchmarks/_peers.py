@@ -1,5 +1,7 @@
 """Engines of the Hessian benchmark, each called as its own documentation calls it.
 
+An engine that is for some parts alone names its ``parts``.
+
 ``top``, ``spectrum`` and ``product`` take a network, one batch (``top``: several, one matrix each)
 and a meter, whose ``wrap`` counts and times the engine's own matrix-vector product.
 """
@@ -21,6 +23,7 @@ Matvec = Callable[[Tensor], Tensor]
 Quadrature = tuple[Any, Any]  # nodes and weights, both (probe, step)
 
 TOP = 5
+OUTLIERS = 10
 TOL = 1e-3
 
 
@@ -28,6 +31,7 @@ class Landscape:
     """`landscape.hessian` and `landscape.density`, with the self-check that they begin with."""
 
     package, install = "vision-landscape", "-e ."
+    parts = ("product", "top", "paper", "density")
 
     def top(
         self, model: nn.Module, batches: list[Batch], decay: float, seed: int, meter: Any
@@ -58,6 +62,19 @@ class Landscape:
 
         with patch.object(module, "operator", metered), patch.object(module, "checked", checked):
             return getattr(module, name)(*args, **settings)
+
+
+class Deflated(Landscape):
+    """`landscape.density` with the outliers taken out, for one probe fewer: fewer products."""
+
+    parts = ("density",)
+
+    def spectrum(
+        self, model: nn.Module, batch: Batch, probes: int, steps: int, seed: int, meter: Any
+    ) -> Quadrature:
+        settings = {"probes": max(probes - 1, 1), "steps": steps, "seed": seed, "deflate": OUTLIERS}
+        found = self._call("density", meter, model, [batch], **settings)
+        return found.node.values, found.weight.values
 
 
 class PyHessian:
@@ -232,6 +249,7 @@ class Eigenthings:
 
 ENGINES: dict[str, Any] = {
     "landscape": Landscape(),
+    f"landscape, {OUTLIERS} taken out": Deflated(),
     "PyHessian": PyHessian(),
     "curvlinops": Curvlinops(),
     "hessian-eigenthings": Eigenthings(),
