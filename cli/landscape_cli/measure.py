@@ -75,18 +75,13 @@ def measure(
     for path in [*paths, picture] if figure else paths:
         check_writable(path)
     function = getattr(landscape, analyzer)
-    takes = signature(function).parameters
-    long = "journal" in takes
+    long = "journal" in signature(function).parameters
     for case in cases if "untrained" in controls else ():
         twins(case.card, min(inits, 1), seed)  # now, if there are none
     results = []
     for case, path in zip(cases, paths, strict=True):
         place = path.with_suffix(".journal")
-        more = settings | ({"journal": place} if long else {})
-        if "mean" in takes:  # what a normalised input is in pixels
-            more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
-        if "cue_labels" in takes:
-            more["cue_labels"] = case.cues
+        more = settings | case.asked(function) | ({"journal": place} if long else {})
         if controls:
             more["controls"] = controls
         if "untrained" in controls:

@@ -1,7 +1,9 @@
 """A network and data by name, ready for an analyzer."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,14 @@ class Case:
     batches: list[tuple[Tensor, Tensor]]
     facts: dict[str, Any]
     cues: dict[str, Tensor] = field(default_factory=dict)
+
+    def asked(self, analyzer: Callable[..., Any]) -> dict[str, Any]:
+        """What an analyzer takes of what is known here: the preprocessing, the cues."""
+        normalised = self.facts["preprocessing"]
+        known: dict[str, Any] = {key: tuple(normalised[key]) for key in ("mean", "std")}
+        known["cue_labels"] = self.cues
+        takes = signature(analyzer).parameters
+        return {name: value for name, value in known.items() if name in takes}
 
 
 def prepare(

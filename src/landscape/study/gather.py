@@ -141,14 +141,11 @@ def _made(job: Job, shown: Shown) -> Any:
     )
     analyzer = getattr(import_module(f"landscape.analyzers.{analysis.analyzer}"), analysis.analyzer)
     place = job.path.with_suffix(".journal")
-    takes = signature(analyzer).parameters
-    more: dict[str, Any] = {"journal": place} if "journal" in takes else {}
+    more = case.asked(analyzer)
+    if "journal" in signature(analyzer).parameters:
+        more["journal"] = place
     if analysis.twins:
         more["twins"] = twins(case.card, analysis.twins, job.seed)
-    if "mean" in takes:  # of the preprocessing: what is added to pixels is added before it
-        more |= {key: tuple(case.facts["preprocessing"][key]) for key in ("mean", "std")}
-    if "cue_labels" in takes:
-        more["cue_labels"] = case.cues
     with shown(f"{job.path.parent.name} {analysis.name}") as progress:
         result = analyzer(case.model, case.batches, progress=progress, **analysis.settings, **more)
     result = label(result, **case.facts, analysis=analysis.name, asked=job.asked)
