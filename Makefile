@@ -40,7 +40,8 @@ lint: $(VENV)/.linters
 
 # the claims and what accounts for who is flatter take some hours; what is there is not made again
 results: demo
-	$(BIN)/landscape claims run --data cifar10 -o $(RESULTS)
+	for data in cifar10 deadleaves; do \
+	  $(BIN)/landscape claims run --data $$data -o $(RESULTS) || exit; done
 	$(BIN)/landscape reconcile resnet_s vit_s -o $(RESULTS)
 	for name in operators lines; do $(BIN)/landscape plot \
 	  $(RESULTS)/resnet_s@cifar10/$$name.nc $(RESULTS)/vit_s@cifar10/$$name.nc \

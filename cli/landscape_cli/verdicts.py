@@ -1,6 +1,7 @@
 """What `landscape claims` does: measure, judge, tell."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +38,35 @@ def judged(
     from landscape import claims
     from landscape.result import check_writable, save, write
     from landscape.study.case import public, slug
-    from landscape.study.gather import gather, jobs, missing
+    from landscape.study.gather import beside, gather, jobs, missing
     from landscape.study.report import page, twin, verdicts
 
     folder = Path(output)
     chosen = {name: claims.find(name) for name in names or claims.names()}
-    home = f"claims@{slug(public(data))}"
+    home = f"{_called(names)}@{slug(public(data))}"
     check_writable(folder / f"{home}.html")
     needs = [analysis for claim in chosen.values() for analysis in claim.analyses]
-    wanted = jobs(needs, models, data, folder, seeds=seeds, quick=quick)
-    if measure:
-        left = missing(wanted)
-        click.echo(f"{len(left)} of {len(wanted)} results are to be measured", err=True)
-    readings = list(gather(wanted, shown if measure else None))
-    found = {name: (claim, claim.judge(readings)) for name, claim in chosen.items()}
-    there = {job.path: job.analysis.name for job in wanted if job.path.is_file()}
-    files = {
-        name: [
-            str(path.relative_to(folder))
-            for path, analysis in there.items()
-            if analysis in {a.name for a in claim.analyses}
-        ]
+    every = jobs(needs, models, data, folder, seeds=seeds, quick=quick)
+    more = {
+        name: beside(claim, models, data, folder, seeds=seeds, quick=quick)
         for name, claim in chosen.items()
     }
-    given = "".join(f" -m {model}" for model in models)
+    if measure:
+        wanted = {job.path: job for job in [*every, *chain(*more.values())]}
+        left = missing(list(wanted.values()))
+        click.echo(f"{len(left)} of {len(wanted)} results are to be measured", err=True)
+    shows = shown if measure else None
+    readings = list(gather(every, shows))
+    found, files = {}, {}
+    for name, claim in chosen.items():
+        found[name] = (claim, claim.judge([*readings, *gather(more[name], shows)]))
+        needed = {analysis.name for analysis in claim.analyses}
+        files[name] = [
+            str(job.path.relative_to(folder))
+            for job in [*every, *more[name]]
+            if job.analysis.name in needed and job.path.is_file()
+        ]
+    given = "".join([*(f" {name}" for name in names), *(f" -m {model}" for model in models)])
     command = f"landscape claims run{given} --data {data} --seeds {seeds}" + " --quick" * quick
     networks = list(dict.fromkeys(r.model for r in readings)) or models
     result = verdicts(found, networks, data)
@@ -73,6 +79,11 @@ def judged(
     if any(verdict.effect for _, verdict in found.values()):
         click.echo(draw([result], folder / "figures" / f"{home}.png"))
     return found
+
+
+def _called(names: Sequence[str]) -> str:
+    """What a report is of: some claims do not take the place of all."""
+    return f"{names[0]}+{len(names) - 1}".removesuffix("+0") if names else "claims"
 
 
 def told(found: dict[str, Any]) -> None:

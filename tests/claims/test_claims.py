@@ -144,6 +144,26 @@ def test_the_hybrid_is_compared_with_the_flatter_parent():
     assert word(name, readings(spectrum=between(spectrum))) == "REFUTED"
 
 
+@pytest.mark.parametrize(
+    ("eigenvalue", "curvature", "expected"),
+    [(0.5, 0.5, "SUPPORTED"), (0.5, 1.5, "REFUTED"), (1.5, 0.5, "REFUTED")],
+)
+def test_a_blur_has_to_lower_both_the_eigenvalue_and_the_rise(eigenvalue, curvature, expected):
+    """Networks by their names: another convolutional one takes no part."""
+
+    def network(model, level, rise):
+        return [
+            Reading("spectrum", model, "conv", 0, spectrum(level)),
+            Reading("lines", model, "conv", 0, lines(rise)),
+        ]
+
+    given = [*network("resnet_s", 100.0, 30.0), *network("timm:resnet18", 1.0, 1.0)]
+    name = "blur_flattens_the_loss"
+    assert "'blurnet_s'" in claims.find(name).judge(given).reason
+    blurred = network("blurnet_s", 100 * eigenvalue, 30 * curvature)
+    assert word(name, [*given, *blurred]) == expected
+
+
 def test_augmentation_is_judged_by_the_change_of_the_contrast():
     name = "augmentation_decides_who_is_flatter"
     assert word(name, everything(FALLING, spectrum_clean=EQUAL(spectrum))) == "SUPPORTED"

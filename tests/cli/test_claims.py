@@ -26,9 +26,9 @@ def test_run_measures_judges_and_goes_on_where_it_was(cli, tmp_path):
     assert first.status == 0
     html, twin, table, figure = first.paths
     assert [html, twin, table] == [
-        folder / f"claims@deadleaves.{x}" for x in ("html", "json", "nc")
+        folder / f"{NAME}@deadleaves.{x}" for x in ("html", "json", "nc")
     ]
-    assert figure == folder / "figures" / "claims@deadleaves.png"
+    assert figure == folder / "figures" / f"{NAME}@deadleaves.png"
     picture = figure.read_bytes()
     assert cli("plot", table, "-o", figure).status == 0
     assert figure.read_bytes() == picture
@@ -55,6 +55,14 @@ def test_report_measures_nothing(cli, tmp_path):
         x["verdict"] for x in json.loads((tmp_path / "claims@deadleaves.json").read_text()).values()
     }
     assert words == {"NOT TESTABLE"}
+
+
+def test_a_report_on_some_claims_does_not_take_the_place_of_that_on_all(cli, tmp_path):
+    two = claims.names()[:2]
+    for names, home in (((), "claims"), (two[:1], two[0]), (two, f"{two[0]}+1")):
+        path = cli("claims", "report", *names, "-o", tmp_path).paths[0]
+        assert path == tmp_path / f"{home}@deadleaves.html"
+        assert f"claims run {' '.join(names)}".strip() in path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from landscape import claims, load
 from landscape.claims import Analysis
 from landscape.result import label, save
-from landscape.study.gather import gather, jobs, missing
+from landscape.study.gather import beside, gather, jobs, missing
 
 SMALL = Analysis("small", "variance", images=4, batch_size=4)
 
@@ -46,6 +46,21 @@ def test_checkpoints_and_recipes_have_their_own_places(tmp_path):
     found = jobs([warm, weak], ["resnet_s"], "cifar10", tmp_path, seeds=1)
     assert [job.weights for job in found] == ["seed0-warmup", "weak-seed0"]
     assert found[0].path.parent.name == "resnet_s@cifar10-seed0-warmup"
+
+
+def test_networks_beside_are_those_trained_on_the_data_and_not_compared_anyway(tmp_path):
+    claim = replace(claims.find(claims.names()[0]), beside=("resnet_s", "blurnet_s"))
+    on = {
+        (data, *models): {job.model for job in beside(claim, models, data, tmp_path)}
+        for data in ("cifar10", "deadleaves")
+        for models in ((), ("resnet_s",))
+    }
+    assert on == {
+        ("cifar10",): {"resnet_s", "blurnet_s"},
+        ("cifar10", "resnet_s"): {"blurnet_s"},
+        ("deadleaves",): {"resnet_s"},
+        ("deadleaves", "resnet_s"): set(),
+    }
 
 
 def test_a_network_of_no_zoo_has_one_seed_and_no_checkpoints(tmp_path):

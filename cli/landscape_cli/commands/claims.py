@@ -32,7 +32,8 @@ def _shared(function: Any) -> Any:
                      help="Trainings of each network, where there are so many."),
         click.option("--quick", is_flag=True, help="On few images: no basis for a verdict."),
         click.option("-o", "--output", metavar="FOLDER", default="results", show_default=True,
-                     help="Gets results, claims@DATA.html (.json, .nc), figures/claims@DATA.png."),
+                     help="Gets results, claims@DATA.html (.json, .nc), figures/claims@DATA.png; "
+                     "NAME@DATA for some claims."),
     ):  # fmt: skip
         function = decorate(function)
     return function

@@ -102,6 +102,8 @@ class Claim:
         From all readings of its analyses to evidence.
     misleads
         How the numbers could mislead.
+    beside
+        Networks of the zoo that it needs beside those that are compared.
     """
 
     title: str
@@ -114,6 +116,7 @@ class Claim:
     analyses: Sequence[Analysis]
     evidence: Callable[[Sequence[Reading]], Evidence]
     misleads: str
+    beside: Sequence[str] = ()
 
     def judge(self, readings: Sequence[Reading], seed: int = 0) -> Verdict:
         """The verdict on these readings."""

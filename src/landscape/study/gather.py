@@ -9,7 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from landscape.claims import Analysis, Reading
+from landscape.claims import Analysis, Claim, Reading
 from landscape.journal import discard
 from landscape.models.card import find, zoo
 from landscape.models.checkpoints import Checkpoint, checkpoint, parse, pick
@@ -99,6 +99,22 @@ def jobs(
                 path = folder / home / f"{analysis.name}.nc"
                 found.append(Job(small, spec, card.family, seed, data, weights, path, asked))
     return found
+
+
+def beside(
+    claim: Claim,
+    models: Sequence[str],
+    data: str,
+    folder: Path,
+    *,
+    seeds: int = 3,
+    quick: bool = False,
+) -> list[Job]:
+    """As `jobs`, of what a claim needs of networks beside ``models``, if trained on the data."""
+    others = [
+        name for name in claim.beside if name not in models and pick(name, data, Checkpoint())
+    ]
+    return jobs(claim.analyses, others, data, folder, seeds=seeds, quick=quick)
 
 
 def gather(wanted: Sequence[Job], shown: Shown | None) -> Iterator[Reading]:
