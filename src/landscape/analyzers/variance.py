@@ -130,8 +130,10 @@ def _measure(
 
 def _variances(maps: Tensor) -> Tensor:
     """Variance and normalised variance of each image: ``(b, c, h, w)`` to ``(b, 2)``."""
-    maps = maps.double()
-    spread = maps.var(dim=(2, 3)) if maps[0, 0].numel() > 1 else maps.new_zeros(maps.shape[:2])
-    power = (maps**2).mean(dim=(2, 3))
-    raw, size = spread.mean(1), power.mean(1)
+    maps = maps.double().flatten(2)
+    middle = maps.mean(2)
+    squares = (maps - middle[..., None]).square_().sum(2)  # the library's own is 4 times slower
+    n = maps.shape[2]
+    raw = squares.mean(1) / max(n - 1, 1)
+    size = (middle.square() + squares / n).mean(1)
     return torch.stack([raw, torch.where(size > 0, raw / size.clamp_min(1e-300), 0.0)], 1)
