@@ -51,6 +51,22 @@ def shown(name: str) -> Iterator[Progress]:
         yield follow
 
 
+def numbered(total: int) -> Callable[[str], Any]:
+    """`shown` for one result after another: which of so many it is, and about how long all take."""
+    times = [time.monotonic()]
+
+    @contextmanager
+    def one(name: str) -> Iterator[Progress]:
+        done = len(times) - 1
+        each = (times[-1] - times[0]) / max(done, 1)
+        left = f", about {duration(each * (total - done))} left" if done else ""
+        with shown(f"[{done + 1} of {total}{left}] {name}") as progress:
+            yield progress
+        times.append(time.monotonic())
+
+    return one
+
+
 def _lines(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
     click.echo(f"{label}: {total} steps", err=True)
     start = time.monotonic()

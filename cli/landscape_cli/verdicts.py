@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from landscape_cli.output import draw
-from landscape_cli.progress import shown
+from landscape_cli.progress import numbered
 
 
 def listed() -> str:
@@ -51,15 +51,16 @@ def judged(
         name: beside(claim, models, data, folder, seeds=seeds, quick=quick)
         for name, claim in chosen.items()
     }
+    shown = None
     if measure:
         wanted = {job.path: job for job in [*every, *chain(*more.values())]}
         left = missing(list(wanted.values()))
         click.echo(f"{len(left)} of {len(wanted)} results are to be measured", err=True)
-    shows = shown if measure else None
-    readings = list(gather(every, shows))
+        shown = numbered(len(left))
+    readings = list(gather(every, shown))
     found, files = {}, {}
     for name, claim in chosen.items():
-        found[name] = (claim, claim.judge([*readings, *gather(more[name], shows)]))
+        found[name] = (claim, claim.judge([*readings, *gather(more[name], shown)]))
         needed = {analysis.name for analysis in claim.analyses}
         files[name] = [
             str(job.path.relative_to(folder))

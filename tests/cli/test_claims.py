@@ -33,6 +33,7 @@ def test_run_measures_judges_and_goes_on_where_it_was(cli, tmp_path):
     assert cli("plot", table, "-o", figure).status == 0
     assert figure.read_bytes() == picture
     assert "1 of 1 results are to be measured" in first.err
+    assert "[1 of 1] resnet_s@deadleaves lines" in first.err
     (word,) = [x["verdict"] for x in json.loads(twin.read_text()).values()]
     assert f"{word:14} {NAME}" in first.err
     page = html.read_bytes()

@@ -34,7 +34,12 @@ def test_networks_of_ones_own_are_compared_by_the_choices_they_have(tmp_path, cl
         assert found.sizes["checkpoint"] == found.sizes["recipe"] == 1
         assert found.sizes["batchnorm"] == found.sizes["data"] == 2
         assert json.loads(found.attrs["settings"])["quick"] is True
+    told = answer.err.splitlines()
+    total = told[0].split()[0]
+    assert told[0] == f"{total} of {total} results are to be measured"
+    assert told[1].startswith("[1 of ")
+    assert any(line.startswith(f"[2 of {total}, about ") and " s left] " in line for line in told)
     before = (out / "reconcile.nc").read_bytes()
     again = cli("reconcile", *specs, "--data", "deadleaves", "--quick", "-o", out)
-    assert "Hessian" not in again.err
+    assert again.err == f"0 of {total} results are to be measured\n"
     assert (out / "reconcile.nc").read_bytes() == before

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from landscape_cli.output import draw
-from landscape_cli.progress import shown
+from landscape_cli.progress import numbered
 
 
 @click.command(short_help="Which choice of the measurement decides who is flatter.")
@@ -32,10 +32,15 @@ def command(first: str, second: str, data: str, quick: bool, output: str) -> Non
       landscape reconcile resnet_s vit_s
     """  # noqa: D301
     from landscape.result import check_writable, save
-    from landscape.study.reconcile import reconcile
+    from landscape.study.gather import missing
+    from landscape.study.reconcile import needed, reconcile
 
     folder = Path(output)
     check_writable(folder / "reconcile.nc")
+    wanted = needed(first, second, data, folder, quick=quick)
+    left = missing(wanted)
+    click.echo(f"{len(left)} of {len(wanted)} results are to be measured", err=True)
+    shown = numbered(len(left))
     result = reconcile(first, second, data, folder, shown=shown, quick=quick)
     click.echo(save(result, folder / "reconcile.nc"))
     click.echo(draw([result], folder / "figures" / "reconcile.png"))

@@ -15,7 +15,7 @@ from landscape.claims import Analysis, Reading
 from landscape.claims._interval import interval
 from landscape.claims._second_order import LAMBDA, rise
 from landscape.result import Result, stamp
-from landscape.study.gather import Shown, gather, jobs
+from landscape.study.gather import Job, Shown, gather, jobs
 
 #: choices of both measures; the first as in Park & Kim (2022), the second as in Chen et al. (2022)
 COMMON: Mapping[str, tuple[str, str]] = {
@@ -93,10 +93,15 @@ def reconcile(
     Park & Kim (2022), "How Do Vision Transformers Work?". Chen, Hsieh & Gong (2022), "When Vision
     Transformers Outperform ResNets without Pre-training or Strong Data Augmentations".
     """
-    wanted = jobs(_analyses(), [first, second], data, folder, seeds=1, quick=quick)
+    wanted = needed(first, second, data, folder, quick=quick)
     settings = {"first": first, "second": second, "data": data, "quick": quick}
     made = combined(list(gather(wanted, shown)), first, second)
     return stamp(made, "reconcile", settings).assign_attrs(model=f"{first} / {second}", data=data)
+
+
+def needed(first: str, second: str, data: str, folder: Path, *, quick: bool = False) -> list[Job]:
+    """Every result that `reconcile` reads."""
+    return jobs(_analyses(), [first, second], data, folder, seeds=1, quick=quick)
 
 
 def combined(readings: Sequence[Reading], first: str, second: str) -> xr.Dataset:
