@@ -39,12 +39,28 @@ def test_one_option_chooses_the_view_of_every_analyzer(cli, results, tmp_path):
         assert len(drawn) == 2
 
 
+def test_the_quantity_of_a_surface_is_chosen(cli, results, tmp_path):
+    path, drawn = stored(results, "surface"), set()
+    for number, options in enumerate(
+        ([], ["--quantity", "loss"], ["--quantity", "l2"], ["--quantity", "loss", "--relief"])
+    ):
+        out = tmp_path / f"{number}.png"
+        assert cli("plot", path, *options, "-o", out).status == 0
+        drawn.add(out.read_bytes())
+    assert len(drawn) == 4
+    assert cli("plot", path, "--quantity", "l2", "-o", tmp_path / "a.html").status == 0
+    assert '"quantity":"l2"' in (tmp_path / "a.html").read_text("utf-8")
+
+
 def test_wrong_views_and_pages_that_are_not_are_told_in_one_line(cli, results, tmp_path):
     for analyzer, args, words in (
         ("surface", ["--view", "flat", "-o", "a.png"], "unknown view 'flat'. Choices: contour, 3d"),
         ("surface", ["--view", "flat", "-o", "a.html"], "Choices: contour, 3d"),
         ("fourier", ["--view", "3d", "-o", "a.png"], "Choices: spectra, depth"),
         ("variance", ["--view", "3d", "-o", "a.png"], "variance has only one"),
+        ("variance", ["--relief", "-o", "a.png"], "variance have no choice of relief"),
+        ("surface", ["--quantity", "x", "-o", "a.png"], "unknown quantity 'x'. Choices: nll, l2"),
+        ("surface", ["--quantity", "x", "-o", "a.html"], "no 'x' in common; choose nll"),
         ("fourier", ["-o", "a.html"], "results of fourier have no page; draw them as .png"),
     ):
         *options, name = args

@@ -216,6 +216,16 @@ def test_the_view_to_begin_with(stored):
         page(stored(), view="flat")
 
 
+def test_the_quantity_to_begin_with(stored):
+    data = Page(page(stored(), quantity="loss", relief=True)).data
+    assert (data["quantity"], data["relief"]) == ("loss", True)
+    assert (Page(page(stored())).data["quantity"]) == "nll"
+    steep = stored("vit_s", "msa", rise=20.0)
+    assert [Page(page(steep, relief=relief)).data["log"] for relief in (False, True)] == [1, 0]
+    with pytest.raises(ValueError, match="no 'l2' in common; choose nll, decay, loss, accuracy"):
+        page(stored(), quantity="l2")
+
+
 def test_without_plotly_there_is_no_page_but_all_else(stored, monkeypatch):
     for name in ("plotly", "plotly.offline"):
         monkeypatch.setitem(sys.modules, name, None)

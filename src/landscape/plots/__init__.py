@@ -131,6 +131,10 @@ def _common_file(results: Sequence[Result], **kwargs: Any) -> ModuleType:
     if "view" in kwargs and kwargs["view"] not in choices:
         known = f"Choices: {', '.join(choices)}" if choices else f"{analyzers[0]} has only one"
         raise ValueError(f"unknown view '{kwargs['view']}'. {known}")
+    takes = signature(file.plot).parameters
+    for name in ("quantity", "relief"):  # others go to the artist, which would not say so
+        if name in kwargs and name not in takes:
+            raise ValueError(f"results of {analyzers[0]} have no choice of {name}")
     return file
 
 

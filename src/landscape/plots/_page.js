@@ -26,14 +26,27 @@
     key: form.elements.height.value,
     view: form.elements.view.value,
     log: form.elements.log.checked,
+    relief: form.elements.relief.checked,
     plane: Number(form.elements.plane.value || 0),
   });
   const slice = (network, now) => network.planes[Math.min(now.plane, network.planes.length - 1)];
 
+  const zero = (axis) => axis.findIndex((v) => Math.abs(v) < 1e-9);
+  // what is taken off all heights: the one at the centre; null where there is none
+  function base(network, now) {
+    if (!now.relief) return 0;
+    const row = slice(network, now)[now.key][zero(network.beta)];
+    const value = row && row[zero(network.alpha)];
+    return finite(value) ? value : null;
+  }
+
   // what can be drawn: null leaves a hole, and is counted
-  const drawn = (network, now) =>
-    slice(network, now)[now.key].map((row) =>
-      row.map((value) => (!finite(value) ? null : !now.log ? value : value > 0 ? Math.log10(value) : null)));
+  function drawn(network, now) {
+    const off = base(network, now);
+    const height = (value) => (!finite(value) || off === null ? null : value - off);
+    return slice(network, now)[now.key].map((row) => row.map(height).map((h) =>
+      (h === null || !now.log ? h : h > 0 ? Math.log10(h) : null)));
+  }
 
   function told(q, values, j, i) {
     const value = values[q.key][j][i];
@@ -79,14 +92,13 @@
     const values = slice(network, now);
     const text = z.map((row, j) => row.map((_, i) =>
       `${q.name} ${told(q, values, j, i)}<br>\u03b1 ${number(network.alpha[i])}, \u03b2 ${number(network.beta[j])}`));
-    const base = { x: network.alpha, y: network.beta, z, text, hoverinfo: finger ? "none" : "text", colorscale: "Viridis", showscale: false };
-    const i = network.alpha.findIndex((v) => Math.abs(v) < 1e-9);
-    const j = network.beta.findIndex((v) => Math.abs(v) < 1e-9);
+    const shared = { x: network.alpha, y: network.beta, z, text, hoverinfo: finger ? "none" : "text", colorscale: "Viridis", showscale: false };
+    const [i, j] = [zero(network.alpha), zero(network.beta)];
     const centre = i >= 0 && j >= 0 && z[j][i] !== null;
     const mark = { mode: "markers", hoverinfo: "skip", showlegend: false, x: centre ? [0] : [], y: centre ? [0] : [] };
     const line = { color: INK, width: 1.5 };
     if (now.view === "contour") {
-      const shade = { ...base, type: "contour", zmin: scale.low, zmax: scale.high, autocontour: false, connectgaps: false };
+      const shade = { ...shared, type: "contour", zmin: scale.low, zmax: scale.high, autocontour: false, connectgaps: false };
       return [
         { ...shade, line: { width: 0 }, contours: { start: scale.low, end: scale.high, size: scale.high - scale.low, coloring: "heatmap" } },
         ...scale.ticks.map(({ at }) => ({ ...shade, hoverinfo: "skip",
@@ -99,7 +111,7 @@
     const lines = (axis) => ({ ...grid, highlight: false, start: axis[0], end: axis[axis.length - 1],
       size: (axis[axis.length - 1] - axis[0]) / Math.min(20, axis.length - 1) });
     return [
-      { ...base, type: "surface", cmin: scale.low, cmax: scale.high, connectgaps: false, hoverlabel: { bgcolor: "#fff" },
+      { ...shared, type: "surface", cmin: scale.low, cmax: scale.high, connectgaps: false, hoverlabel: { bgcolor: "#fff" },
         lighting: { ambient: 0.9, diffuse: 0.18, specular: 0, roughness: 1, fresnel: 0 },
         contours: { x: lines(network.alpha), y: lines(network.beta), z: { highlight: false } } },
       { ...mark, type: "scatter3d", z: centre ? [z[j][i]] : [], marker: { color: "#fff", size: 4, line } },
@@ -129,14 +141,14 @@
         aspectratio: { x: (alpha[1] - alpha[0]) / longest, y: (beta[1] - beta[0]) / longest, z: 0.75 },
         xaxis: { ...axis, title: { text: data.alpha }, range: alpha },
         yaxis: { ...axis, title: { text: data.beta }, range: beta },
-        zaxis: { ...axis, title: { text: quantity(now.key).axis }, range: [scale.low - pad, scale.high + pad],
+        zaxis: { ...axis, title: { text: now.relief ? `\u0394 (${quantity(now.key).axis.replace(/ \[.*/, "")})` : quantity(now.key).axis }, range: [scale.low - pad, scale.high + pad],
           tickvals: ticks.map((t) => t.at), ticktext: ticks.map((t) => t.text) } } };
   }
 
   function legend(now, scale) {
     const q = quantity(now.key);
     const lines = now.view === "contour" ? "; lines at the marks" : "";
-    byId("caption").textContent = `${q.label}${now.log ? ", log scale" : ""}; one scale for all networks${lines}`;
+    byId("caption").textContent = `${q.label}${now.relief ? ", minus that of the centre" : ""}${now.log ? ", log scale" : ""}; one scale for all networks${lines}`;
     const box = byId("ticks");
     box.replaceChildren();
     let last = -1;
@@ -155,7 +167,6 @@
 
   function numbers(panel, network, now) {
     const values = slice(network, now);
-    const zero = (axis) => axis.findIndex((v) => Math.abs(v) < 1e-9);
     const near = (axis, at) => axis.reduce((best, v, k) => (Math.abs(v - at) < Math.abs(axis[best] - at) ? k : best), 0);
     const centred = point === null;
     const i = centred ? zero(network.alpha) : near(network.alpha, point.x);
@@ -169,8 +180,10 @@
     }
     const every = values[now.key].flat();
     const lost = every.filter((v) => !finite(v)).length;
-    const low = now.log ? every.filter((v) => finite(v) && v <= 0).length : 0;
+    const off = base(network, now);
+    const low = now.log && off !== null ? every.filter((v) => finite(v) && v <= off).length : 0;
     const text = [];
+    if (off === null) text.push("no finite value at the centre, so nothing is drawn minus it");
     if (lost) text.push(`${lost} of ${every.length} points are not finite and left out`);
     if (low) text.push(`${low} of ${every.length} points are not positive and left out of the log scale`);
     panel.querySelector(".lost").textContent = text.join("; ");
@@ -260,7 +273,8 @@
       label.append(input, span);
       byId("heights").append(label);
     }
-    form.elements.height.value = data.quantities[0].key;
+    form.elements.height.value = data.quantity;
+    form.elements.relief.checked = data.relief;
     const most = Math.max(...data.networks.map((n) => n.planes.length));
     for (let k = 0; k < most; k++) form.elements.plane.append(new Option(`${k + 1} of ${most}`, k));
     byId("planes").hidden = most < 2;
@@ -283,7 +297,8 @@
     });
     ramp();
     form.addEventListener("change", (event) => {
-      if (event.target.name === "height") form.elements.log.checked = quantity(event.target.value).log;
+      const { key, relief } = state();
+      if (["height", "relief"].includes(event.target.name)) form.elements.log.checked = quantity(key).log && !relief;
       draw();
     });
     byId("reset").addEventListener("click", () => {

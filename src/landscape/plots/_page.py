@@ -33,7 +33,9 @@ _UNITS = {
 }
 
 
-def page(results: Sequence[Result], *, view: str = "3d") -> str:
+def page(
+    results: Sequence[Result], *, view: str = "3d", quantity: str = "nll", relief: bool = False
+) -> str:
     """Write surfaces of several networks, on one scale, as HTML with all that it needs inside.
 
     The same results give the same text.
@@ -44,11 +46,13 @@ def page(results: Sequence[Result], *, view: str = "3d") -> str:
         Of ``landscape.surface``, planes.
     view
         With which to begin: ``"3d"`` or ``"contour"``.
+    quantity, relief
+        Likewise, as in ``landscape.figure``.
 
     Raises
     ------
     ValueError
-        If plotly is not installed, or a result is a line.
+        If plotly is not installed, or a result is a line or has no such quantity.
     """
     try:
         from plotly.offline import get_plotlyjs
@@ -63,6 +67,11 @@ def page(results: Sequence[Result], *, view: str = "3d") -> str:
             )
     told = slices(results)
     names = style.names(results)
+    data = _data(results, names) | {"view": view, "quantity": quantity, "relief": relief}
+    known = {q["key"]: q["log"] for q in data["quantities"]}
+    if quantity not in known:
+        raise ValueError(f"these results have no '{quantity}' in common; choose {', '.join(known)}")
+    data["log"] = known[quantity] and not relief  # whose lowest point would be at minus infinity
     unit = _UNITS.get(results[0]["alpha"].attrs.get("units", ""), "")
     rows = "".join(
         f"<dt>{html.escape(key)}</dt><dd>{html.escape(text)}</dd>" for key, text in told.items()
@@ -75,7 +84,7 @@ def page(results: Sequence[Result], *, view: str = "3d") -> str:
         ("lede", html.escape(" · ".join(filter(None, [told.get("data"), common(results)])))),
         ("conditions", rows),
         ("reading", reading),
-        ("data", _json(_data(results, names, view))),
+        ("data", _json(data)),
         ("plotly", get_plotlyjs()),
         ("script", here.with_suffix(".js").read_text("utf-8")),
     ):
@@ -90,7 +99,7 @@ def _json(data: Any) -> str:
     )
 
 
-def _data(results: Sequence[Result], names: Sequence[str], view: str) -> dict[str, Any]:
+def _data(results: Sequence[Result], names: Sequence[str]) -> dict[str, Any]:
     quantities = _quantities(results)
     first = results[0]
     ends = [[f(r[n].values) for r in results for f in (np.min, np.max)] for n in ("alpha", "beta")]
@@ -104,8 +113,6 @@ def _data(results: Sequence[Result], names: Sequence[str], view: str) -> dict[st
         "beta": style.label(first["beta"]),
         "spans": [[float(min(each)), float(max(each))] for each in ends],
         "colours": [to_hex(c) for c in mpl.colormaps["viridis"](np.linspace(0, 1, 17))],
-        "log": quantities[0]["log"],
-        "view": view,
     }
 
 
