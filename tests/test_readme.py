@@ -79,7 +79,22 @@ def parse(line):
         command.make_context(name, rest, parent=context)
 
 
+def every(command=landscape, context=None):
+    """Commands and their subcommands."""
+    context = click.Context(command, parent=context, info_name=command.name)
+    yield command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            yield from every(command.get_command(context, name), context)
+
+
 LINES = [line for line in commands(README) if line.startswith("landscape ")]
+HELP = [
+    line.strip()
+    for command in every()
+    for line in (command.help or "").splitlines()
+    if line.strip().startswith("landscape ")
+]
 
 
 @pytest.mark.slow
@@ -104,6 +119,21 @@ def test_the_readme_has_commands():
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_in_the_readme_parses(line):
     parse(line)
+
+
+@pytest.mark.parametrize("line", sorted(set(HELP)))
+def test_an_example_of_the_help_parses(line):
+    parse(line)
+
+
+def test_options_that_the_readme_speaks_of_exist():
+    params = [p for command in every() for p in command.params]
+    known = {o for p in params for o in (*p.opts, *p.secondary_opts)}
+    prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    code = [c for c in re.findall(r"`([^`]+)`", prose) if "python" not in c and "pip" not in c]
+    told = {option for text in code for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", text)}
+    assert len(told) > 10
+    assert told - known == {"--help"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
