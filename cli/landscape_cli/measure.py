@@ -34,12 +34,18 @@ def measure(
     decayed: Literal["all", "matrices"] = "all",
     controls: Sequence[str] = (),
     inits: int = 3,
+    views: Sequence[str] = (),
     **settings: Any,
 ) -> Path | None:
     """Run an analyzer on every network, save each result when it is there, draw all.
 
     All names, weights and files are tried before the first computation. Prints the paths. A long
     analyzer keeps a journal beside each result until all results are there: stopped, it goes on.
+
+    Parameters
+    ----------
+    views
+        Of the analyzer's pictures, those that get a figure of their own.
 
     Returns
     -------
@@ -72,7 +78,9 @@ def measure(
         for model in models
     ]
     paths, picture = places(Path(output), [case.name for case in cases], analyzer)
-    for path in [*paths, picture] if figure else paths:
+    pictures: dict[Path, dict[str, str]] = {picture: {}}
+    pictures |= {picture.with_stem(f"{picture.stem}.{view}"): {"view": view} for view in views}
+    for path in [*paths, *pictures] if figure else paths:
         check_writable(path)
     function = getattr(landscape, analyzer)
     long = "journal" in signature(function).parameters
@@ -94,7 +102,8 @@ def measure(
         discard(path.with_suffix(".journal"))
     if not figure:
         return None
-    click.echo(draw(results, picture))
+    for path, choice in pictures.items():
+        click.echo(draw(results, path, **choice))
     return picture
 
 

@@ -20,7 +20,9 @@ def test_pixels_are_those_of_the_network_and_the_heat_map_is_drawn(cli, tmp_path
     assert result.strength.values.tolist() == [0.1, 0.3]
     assert np.allclose(result.noise_rms.T, result.strength, rtol=1e-6)
     assert result.outside.notnull().all()
-    assert cli("plot", path, "--view", "heat", "-o", tmp_path / "heat.png").status == 0
+    assert answer.paths == [path, tmp_path / "a.png", tmp_path / "a.heat.png"]
+    assert cli("plot", path, "--view", "heat", "-o", tmp_path / "b.png").status == 0
+    assert answer.paths[2].read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_settings_that_cannot_be_are_one_line(cli, tmp_path):

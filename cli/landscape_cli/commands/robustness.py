@@ -33,11 +33,16 @@ def _number(name: str, kind: type, default: Any, text: str) -> Any:
 @_number("--replicates", int, 1, "Draws of the noise for each image.")
 @_number("--width", float, 0.1, "Of the square rings of --norm paper, in pi rad/sample.")
 @click.option("--clip", is_flag=True, default=False, help="Clip noisy pixels to their range.")
-@_number("--heat", int, 0, "Heat map of so many frequencies a side, an odd number; 0: none.")
+@_number(
+    "--heat",
+    int,
+    0,
+    "Heat map of so many frequencies a side, an odd number; 0: none. It gets a figure of its own.",
+)
 @_number("--heat-strength", float, 0.1, "RMS of its waves, where pixels run from 0 to 1.")
 @options.controls(*options.OF_MODELS)
 @options.output
-def command(strengths: tuple[float, ...], **shared: Any) -> Any:
+def command(strengths: tuple[float, ...], heat: int, **shared: Any) -> Any:
     """Measure accuracy and NLL under noise of one band of frequencies at a time.
 
     \b
@@ -46,4 +51,5 @@ def command(strengths: tuple[float, ...], **shared: Any) -> Any:
       landscape robustness --model vit_s --norm snr --strength 0.5 --strength 1
       landscape robustness --model vit_s --heat 17
     """  # noqa: D301
-    return measure("robustness", strengths=strengths or None, **shared)
+    views = ("heat",) if heat else ()
+    return measure("robustness", strengths=strengths or None, heat=heat, views=views, **shared)
