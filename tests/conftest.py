@@ -1,8 +1,10 @@
 """Small networks of each family, small data, and a watch on open figures."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # networks are tiny and a test process runs on every core: threads would wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also in commands and notebooks that tests start
@@ -11,6 +13,7 @@ import matplotlib
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 matplotlib.use("agg")
 torch.set_num_threads(1)
@@ -97,3 +100,59 @@ def _no_open_figures():
     import matplotlib.pyplot as plt
 
     assert not plt.get_fignums(), "a figure was left open"
+
+
+def written_out(
+    model: nn.Module, batches: list, weight_decay: Any = 0.0, names: Any = None
+) -> Tensor:
+    """The Hessian of the mean cross-entropy plus decay: double backward in plain torch."""
+    leaves = {n: p for n, p in model.named_parameters() if names is None or n in names}
+    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = nn.functional.cross_entropy(model(x), y)
+        if isinstance(weight_decay, float):
+            loss = loss + weight_decay / 2 * sum(p.square().sum() for p in leaves.values())
+        else:
+            loss = loss + weight_decay.value(leaves)
+        every = list(leaves.values())
+        first = torch.autograd.grad(loss, every, create_graph=True)
+        flat = torch.cat([part.reshape(-1) for part in first])
+        how: dict[str, Any] = {"retain_graph": True, "is_grads_batched": True}
+        rows = []
+        for unit in torch.eye(len(flat), dtype=flat.dtype).split(64):
+            parts = torch.autograd.grad(flat, every, unit, materialize_grads=True, **how)
+            rows.append(torch.cat([part.reshape(len(unit), -1) for part in parts], 1))
+    return torch.cat(rows)
+
+
+@pytest.fixture(scope="session")
+def matrix_of() -> Callable[..., Tensor]:
+    """The Hessian of a loss, float64, symmetric; each is made once.
+
+    Of ``matrix="ggn"`` or ``"residual"``: row by row, by the products that others test.
+    """
+    from landscape.subject.objective import Objective, ravel, unravel
+
+    known: dict[str, Tensor] = {}
+
+    def by_products(model: nn.Module, batches: list, **options: Any) -> Tensor:
+        objective = Objective(model, batches, **options)
+        params = objective.parameters()
+        product = objective.linearise(params)
+        eye = torch.eye(ravel(params).numel(), dtype=torch.float64)
+        return torch.stack([ravel(product(unravel(row, params))) for row in eye])
+
+    def find(model: nn.Module, batches: list, **options: Any) -> Tensor:
+        said = hashlib.sha256(repr(options).encode())
+        for value in (*model.state_dict().values(), *(part for batch in batches for part in batch)):
+            said.update(repr(value.dtype).encode() + value.numpy().tobytes())
+        key = f"{type(model)} {said.hexdigest()}"
+        if key not in known:
+            plain = options.get("matrix", "hessian") == "hessian"
+            options = {k: v for k, v in options.items() if not plain or k != "matrix"}
+            rows = (written_out if plain else by_products)(model, batches, **options)
+            assert (rows - rows.T).norm() < 1e-11 * rows.norm()
+            known[key] = (rows + rows.T) / 2
+        return known[key]
+
+    return find

@@ -43,7 +43,7 @@ def judged(
 
     folder = Path(output)
     chosen = {name: claims.find(name) for name in names or claims.names()}
-    home = f"{_called(names)}@{slug(public(data))}"
+    home = f"{called(names)}@{slug(public(data))}"
     check_writable(folder / f"{home}.html")
     needs = [analysis for claim in chosen.values() for analysis in claim.analyses]
     every = jobs(needs, models, data, folder, seeds=seeds, quick=quick)
@@ -82,7 +82,7 @@ def judged(
     return found
 
 
-def _called(names: Sequence[str]) -> str:
+def called(names: Sequence[str]) -> str:
     """What a report is of: some claims do not take the place of all."""
     return f"{names[0]}+{len(names) - 1}".removesuffix("+0") if names else "claims"
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import landscape
 from landscape.analyzers._groups import depths, groups
-from landscape.subject.objective import Objective, ravel, unravel
+from landscape.subject.objective import Objective
 
 SURE = {"probes": 6, "tol": 1e-8}
 
@@ -25,18 +25,20 @@ def little():
     return net
 
 
-def dense(model, batches, **options):
-    """The matrix built row by row, float64, and the name of the parameter of each row."""
-    objective = Objective(model, batches, **options)
-    params = objective.parameters()
-    product = objective.linearise(params)
-    eye = torch.eye(ravel(params).numel(), dtype=torch.float64)
-    matrix = torch.stack([ravel(product(unravel(row, params))) for row in eye]).numpy()
-    return (matrix + matrix.T) / 2, np.repeat(list(params), [p.numel() for p in params.values()])
+@pytest.fixture
+def dense(matrix_of):
+    """The dense matrix, and the name of the parameter of each row."""
+
+    def find(model, batches, **options):
+        params = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        owner = np.repeat(list(params), [p.numel() for p in params.values()])
+        return matrix_of(model, batches, **options).numpy(), owner
+
+    return find
 
 
 @pytest.mark.parametrize(("by", "matrix"), [("kind", "hessian"), ("module", "residual")])
-def test_spectra_are_those_of_the_dense_diagonal_blocks(network, batches, by, matrix):
+def test_spectra_are_those_of_the_dense_diagonal_blocks(network, batches, by, matrix, dense):
     whole, owner = dense(network, batches, matrix=matrix)
     found = landscape.blocks(network, batches, by=by, matrix=matrix, k=2, **SURE)
     scale = np.abs(whole).max()
@@ -59,7 +61,7 @@ def test_spectra_are_those_of_the_dense_diagonal_blocks(network, batches, by, ma
     assert abs(float(found.network_trace) - np.trace(whole)) < 5 * float(found.network_trace_se)
 
 
-def test_with_enough_probes_traces_and_shares_are_exact(little, batches):
+def test_with_enough_probes_traces_and_shares_are_exact(little, batches, dense):
     net = little
     whole, owner = dense(net, batches)
     found = landscape.blocks(net, batches, k=1, probes=whole.shape[0])

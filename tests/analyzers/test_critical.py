@@ -165,14 +165,9 @@ def test_a_linear_network_of_two_layers_has_a_strict_saddle_at_zero():
     assert (found.escape.sel(side=["+v", "-v"]) > 0).all()
 
 
-def test_ends_of_the_spectrum_are_those_of_the_dense_hessian(network, batches):
+def test_ends_of_the_spectrum_are_those_of_the_dense_hessian(network, batches, matrix_of):
     names = tuple(name for name, _ in network.named_parameters())[::3]
-    risk = Objective(network, batches, names=names)
-    params = risk.parameters()
-    product = risk.linearise(params)
-    eye = torch.eye(ravel(params).numel(), dtype=torch.float64)
-    matrix = torch.stack([ravel(product(unravel(row, params))) for row in eye])
-    values = torch.linalg.eigvalsh((matrix + matrix.T) / 2).numpy()
+    values = torch.linalg.eigvalsh(matrix_of(network, batches, names=names)).numpy()
     found = landscape.critical(network, batches, parameters=f"^({'|'.join(names)})$")
     assert found.converged.all()
     scale = np.abs(values).max()

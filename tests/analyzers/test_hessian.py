@@ -6,23 +6,22 @@ import torch
 from torch import nn
 
 import landscape
-from landscape.subject.objective import Objective, cross_entropy, ravel, unravel
+from landscape.subject.objective import Objective, ravel, unravel
 from landscape.subject.penalty import L2, matrices
 
 
-def dense(model, batches, weight_decay=0.0):
-    """All eigenvalues from the Hessian built row by row with double backward, float64."""
-    objective = Objective(model, batches, cross_entropy, weight_decay)
-    params = objective.parameters()
-    product = objective.linearise(params)
-    n = ravel(params).numel()
-    eye = torch.eye(n, dtype=torch.float64)
-    h = torch.stack([ravel(product(unravel(e, params))) for e in eye])
-    values = torch.linalg.eigvalsh((h + h.T) / 2)
-    return values[values.abs().argsort(descending=True)].numpy()
+@pytest.fixture
+def dense(matrix_of):
+    """All eigenvalues of the dense Hessian, by magnitude."""
+
+    def find(model, batches, weight_decay=0.0):
+        values = torch.linalg.eigvalsh(matrix_of(model, batches, weight_decay=weight_decay))
+        return values[values.abs().argsort(descending=True)].numpy()
+
+    return find
 
 
-def test_each_batch_and_the_whole_equal_the_dense_hessian(network, batches):
+def test_each_batch_and_the_whole_equal_the_dense_hessian(network, batches, dense):
     result = landscape.hessian(network, batches, k=4, tol=1e-8)
     for index, batch in enumerate(batches):
         want = dense(network, [batch])[:4]
@@ -34,7 +33,7 @@ def test_each_batch_and_the_whole_equal_the_dense_hessian(network, batches):
     assert (np.diff(np.abs(result.eigenvalue), axis=1) <= 1e-9).all()
 
 
-def test_the_default_tolerance_is_kept(network, batches):
+def test_the_default_tolerance_is_kept(network, batches, dense):
     result = landscape.hessian(network, batches, k=3)
     for index, batch in enumerate(batches):
         every = dense(network, [batch])
@@ -45,7 +44,7 @@ def test_the_default_tolerance_is_kept(network, batches):
             assert residual <= 1e-3 * abs(value)
 
 
-def test_weight_decay_shifts_every_eigenvalue(network, batches):
+def test_weight_decay_shifts_every_eigenvalue(network, batches, dense):
     one = batches[:1]
     plain = dense(network, one)
     shifted = landscape.hessian(network, one, k=3, tol=1e-8, weight_decay=2.0)
@@ -129,7 +128,7 @@ def test_published_transformers_do_not_crash_on_fused_attention(name):
     assert np.isfinite(result.eigenvalue).all()
 
 
-def test_both_ends_equal_the_dense_hessian(network, batches):
+def test_both_ends_equal_the_dense_hessian(network, batches, dense):
     result = landscape.hessian(network, batches, k=3, tol=1e-8, ends=True)
     rising = np.sort(dense(network, batches))
     assert np.allclose(result.end_eigenvalue.sel(end="largest"), rising[:-4:-1], rtol=1e-7)

@@ -8,6 +8,7 @@ import click
 
 from landscape_cli import options
 from landscape_cli.commands.claims import run
+from landscape_cli.verdicts import called
 
 MODELS = ("resnet_s", "vit_s", "alternet_s")
 #: the paper's loss: augmented training data, with weight decay
@@ -62,5 +63,5 @@ def command(ctx: click.Context, quick: bool, weights: str | None, output: str) -
         folder = str(Path(output) / "quick")
         asked = {"models": MODELS, "data": "deadleaves", "seeds": 1, "quick": True}
         ctx.invoke(run, names=judged, output=folder, **asked)
-        pictures.append(Path(folder) / "claims@deadleaves.html")
+        pictures.append(Path(folder) / f"{called(judged)}@deadleaves.html")
     click.echo(f"Look at {', '.join(map(str, pictures))}", err=True)
