@@ -46,6 +46,16 @@ def test_no_false_alarm_on_networks_as_large_as_they_come(name, weights):
     near_rounding(selfcheck(Objective(case.model.eval(), case.batches)))
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-9, 1e-5])
+def test_no_false_alarm_on_parameters_that_are_next_to_nothing(build, data, spread):
+    """As the biases of an untrained network: a share of their own size would move nothing."""
+    net = build("msa").float()
+    names = tuple(name for name, _ in net.named_parameters() if name.endswith("bias"))
+    for name in names:
+        nn.init.normal_(net.get_parameter(name), std=spread)
+    near_rounding(selfcheck(Objective(net, data, names=names)))
+
+
 @pytest.mark.parametrize("matrix", ["ggn", "residual"])
 @pytest.mark.parametrize("batchnorm", ["eval", "batch"])
 def test_no_false_alarm_on_other_matrices(build, data, matrix, batchnorm):

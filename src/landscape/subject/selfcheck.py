@@ -18,6 +18,8 @@ from landscape.subject.penalty import Params
 
 #: how much larger than its own doubt a difference may be, tensor by tensor and in all
 _DOUBTS, _CHANCE = 4.0, 0.1
+#: root mean square of the weights below which a step goes by it: zeros have no size of their own
+_LEAST = 0.01
 #: how far products of two precisions may be apart: units at their kinks are on in one, off in other
 _PRECISION = 0.1
 
@@ -171,7 +173,8 @@ def _along(
         rest = replace(objective, matrix="residual" if objective.matrix == "ggn" else "ggn")
         hw = hw + ravel(rest.hvp(params, unravel(w, params))).double()
     # a step at which rounding is small beside the difference; truncation is smaller still
-    step = torch.finfo(origin.dtype).eps ** 0.58 * float(origin.norm() or 1.0) / float(w.norm())
+    size = max(float(origin.norm()), _LEAST * len(origin) ** 0.5)
+    step = torch.finfo(origin.dtype).eps ** 0.58 * size / float(w.norm())
 
     def gradient(times: float) -> Tensor:
         moved = torch.add(origin, w, alpha=times * step)
