@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -139,8 +140,15 @@ def missing(wanted: Sequence[Job]) -> list[Job]:
 def _stored(job: Job) -> Any:
     if not job.path.is_file():
         return None
-    result = load(job.path)
+    about = job.path.stat()
+    result = _read(job.path, about.st_mtime_ns, about.st_size)
     return result if json.loads(result.attrs["facts"]).get("asked") == job.asked else None
+
+
+@lru_cache(maxsize=512)
+def _read(path: Path, changed: int, size: int) -> Any:
+    """A result as the file was then: what is missing is asked for before all is read."""
+    return load(path)
 
 
 def _made(job: Job, shown: Shown) -> Any:
