@@ -1,6 +1,6 @@
 """Engines of the Hessian benchmark, each called as its own documentation calls it.
 
-An engine that is for some parts alone names its ``parts``.
+An engine that is not for all parts names its ``parts``.
 
 ``top``, ``spectrum`` and ``product`` take a network, one batch (``top``: several, one matrix each)
 and a meter, whose ``wrap`` counts and times the engine's own matrix-vector product.
@@ -31,7 +31,6 @@ class Landscape:
     """`landscape.hessian` and `landscape.density`, with the self-check that they begin with."""
 
     package, install = "vision-landscape", "-e ."
-    parts = ("product", "top", "paper", "density")
 
     def top(
         self, model: nn.Module, batches: list[Batch], decay: float, seed: int, meter: Any
@@ -65,7 +64,7 @@ class Landscape:
 
 
 class Deflated(Landscape):
-    """`landscape.density` with the outliers taken out, for one probe fewer: fewer products."""
+    """`landscape.density` with the outliers taken out, for one probe fewer: that many products, if it has 35 steps."""
 
     parts = ("density",)
 

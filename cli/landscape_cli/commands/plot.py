@@ -25,7 +25,7 @@ import click
     "--quantity",
     metavar="NAME",
     help="Of surfaces: nll (the default), accuracy, l2, decay (weight decay times that) or loss, "
-    "NLL plus decay.",
+    "NLL plus decay. Of others that have several: normalised_variance of variance, ...",
 )
 @click.option("--relief", is_flag=True, help="Of surfaces: minus the value at the centre.")
 def command(

@@ -1,12 +1,13 @@
 """Analyses of the loss that several claims need, and what they read from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.claims import Analysis
+from landscape.claims import Analysis, Evidence, Reading
+from landscape.claims._evidence import contrast, least
 from landscape.result import Result
 
 Numbers = NDArray[np.float64]
@@ -79,6 +80,21 @@ def rise(radius: float, decay: float = 0.0) -> Callable[[Result], Numbers]:
         return np.log(np.maximum((ends - centre).values, 1e-3))
 
     return of
+
+
+def flatter(
+    readings: Sequence[Reading],
+    measures: Sequence[tuple[Analysis, Callable[[Result], Numbers], str]],
+    first: str,
+    second: str,
+) -> Evidence:
+    """How much flatter networks ``second`` are, by the measure that says so least."""
+    return least(
+        [
+            contrast(readings, analysis.name, first, second, statistic, within=within)
+            for analysis, statistic, within in measures
+        ]
+    )
 
 
 def share_negative(result: Result) -> Numbers:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from landscape.claims import Claim, Evidence, Reading
-from landscape.claims._evidence import contrast, least
 from landscape.claims._second_order import (
     LINES,
     LINES_CLEAN,
     SPECTRUM,
     SPECTRUM_CLEAN,
     TWENTY_PERCENT,
+    flatter,
     rise,
     top,
 )
@@ -25,12 +25,7 @@ _MEASURES = (
 
 
 def _evidence(readings: Sequence[Reading]) -> Evidence:
-    return least(
-        [
-            contrast(readings, analysis.name, "conv", "msa", statistic, within=within)
-            for analysis, statistic, within in _MEASURES
-        ]
-    )
+    return flatter(readings, _MEASURES, "conv", "msa")
 
 
 claim = Claim(
