@@ -64,7 +64,7 @@ class Landscape:
 
 
 class Deflated(Landscape):
-    """`landscape.density` with the outliers taken out, for one probe fewer: that many products, if it has 35 steps."""
+    """`landscape.density` with the outliers taken out, some 35 products, for one probe fewer."""
 
     parts = ("density",)
 

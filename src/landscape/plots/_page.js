@@ -16,7 +16,7 @@
     return (Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3) ? text.toExponential() : String(text)).replace("-", "\u2212");
   };
   const camera = () => {
-    const [flat, high] = [2.46 * Math.cos(eye.tilt), 2.46 * Math.sin(eye.tilt)];
+    const [flat, high] = [2.65 * Math.cos(eye.tilt), 2.65 * Math.sin(eye.tilt)];
     return { eye: { x: flat * Math.cos(eye.turn), y: flat * Math.sin(eye.turn), z: high },
       center: { x: 0, y: 0, z: -0.2 }, up: { x: 0, y: 0, z: 1 } };
   };
@@ -141,7 +141,7 @@
         aspectratio: { x: (alpha[1] - alpha[0]) / longest, y: (beta[1] - beta[0]) / longest, z: 0.75 },
         xaxis: { ...axis, title: { text: data.alpha }, range: alpha },
         yaxis: { ...axis, title: { text: data.beta }, range: beta },
-        zaxis: { ...axis, title: { text: now.relief ? `\u0394 (${quantity(now.key).axis.replace(/ \[.*/, "")})` : quantity(now.key).axis }, range: [scale.low - pad, scale.high + pad],
+        zaxis: { ...axis, title: { text: now.relief ? quantity(now.key).axis.replace(/^[^[]*/, "\u0394 ") : quantity(now.key).axis }, range: [scale.low - pad, scale.high + pad],
           tickvals: ticks.map((t) => t.at), ticktext: ticks.map((t) => t.text) } } };
   }
 
