@@ -106,6 +106,12 @@ def test_thick_restart_gives_the_same_values_in_little_memory():
     assert found.converged.all()
 
 
+def test_room_that_no_product_fills_takes_no_memory():
+    d = torch.linspace(-1, 3, 10**6, dtype=torch.float64)
+    found = lanczos(lambda v: d * v, start(10**6), k=1, max_products=3, basis=10**6)
+    assert found.products == 3  # the small matrix of so large a basis would take 8 TB
+
+
 def test_float32_keeps_its_basis_orthogonal():
     a = with_spectrum([100.0, 50.0, *torch.linspace(-1, 1, 198).tolist()], dtype=torch.float32)
     found = lanczos(lambda v: a @ v, start(200, torch.float32), k=60, tol=0.0, max_products=120)
