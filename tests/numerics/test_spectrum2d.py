@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from landscape.numerics.spectrum2d import amplitude, frequencies, log_amplitude, profile
+from landscape.numerics.spectrum2d import (
+    amplitude,
+    frequencies,
+    log_amplitude,
+    log_mean,
+    log_read,
+    profile,
+)
 
 
 @pytest.mark.parametrize("size", [7, 8, 14, 32])
@@ -80,6 +87,23 @@ def test_log_amplitude_is_the_papers_formula_by_a_plain_loop():
                         )
                 total += math.log(abs(value) + 1e-6)
             assert got[b, k].item() == pytest.approx(total / 3, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 9), (9, 6), (1, 5)])
+@pytest.mark.parametrize("axis", ["radial", "diagonal"])
+def test_half_of_the_plane_tells_all_of_it(shape, axis):
+    x = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    half = torch.fft.rfft2(x).abs().square().flatten(2)
+    level = log_read(log_mean(half, *shape, axis), *shape, axis)
+    assert torch.allclose(level, log_amplitude(x, axis), atol=1e-12)
+
+
+def test_large_maps_need_no_matrix_over_all_pairs_of_places():
+    size = 512  # which would take 550 GB
+    half = torch.ones(1, 1, size * (size // 2 + 1), dtype=torch.float64)
+    level = log_read(log_mean(half, size, size), size, size)
+    assert level.shape == (1, size // 2 + 1)
+    assert level.abs().max() < 2e-6
 
 
 def test_parseval():

@@ -64,19 +64,10 @@ def profile(spectra: Tensor, axis: Axis = "radial") -> Tensor:
     tensor([ 0.,  5., 10.])
     """
     h, w = spectra.shape[-2:]
-    if axis == "diagonal":
-        common = gcd(h, w)
-        step = torch.arange(common // 2 + 1, device=spectra.device)
-        return spectra[..., step * (h // common), step * (w // common)]
-    if axis != "radial":
-        raise ValueError(f"unknown axis '{axis}'; choose radial or diagonal")
-    ring, _ = _rings(h, w)
-    ring = ring.to(spectra.device)
-    inside = ring >= 0
-    bins = int(ring.max()) + 1
-    total = spectra.new_zeros(*spectra.shape[:-2], bins)
-    total.index_add_(-1, ring[inside], spectra[..., inside])
-    return total / torch.bincount(ring[inside]).to(spectra)
+    y, x, into = (part.to(spectra.device) for part in _places(h, w, axis))
+    total = spectra.new_zeros(*spectra.shape[:-2], int(into.max()) + 1)
+    total.index_add_(-1, into, spectra[..., y, x])
+    return total / torch.bincount(into).to(spectra)
 
 
 def log_amplitude(maps: Tensor, axis: Axis = "radial") -> Tensor:
@@ -145,13 +136,25 @@ def log_read(level: Tensor, h: int, w: int, axis: Axis = "radial") -> Tensor:
 @lru_cache(maxsize=64)
 def _reading(h: int, w: int, axis: Axis) -> tuple[Tensor, Tensor]:
     """Which coefficients of half of the plane `profile` reads; their shares in each bin."""
-    share = profile(torch.eye(h * w, dtype=torch.float64).view(-1, h, w), axis)
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    y, x, into = _places(h, w, axis)
     beyond = x > w // 2  # the amplitude at f is that at -f
     place = torch.where(beyond, -y % h * (w // 2 + 1) + (w - x), y * (w // 2 + 1) + x)
-    half = torch.zeros(h * (w // 2 + 1), share.shape[1], dtype=torch.float64)
-    half.index_add_(0, place.flatten(), share)
+    half = torch.zeros(h * (w // 2 + 1), int(into.max()) + 1, dtype=torch.float64)
+    half.index_put_((place, into), 1 / torch.bincount(into).double()[into], accumulate=True)
     return half.sum(1).nonzero().flatten(), half
+
+
+def _places(h: int, w: int, axis: Axis) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and columns of the frequencies that are read, and the bin of each."""
+    if axis == "diagonal":
+        common = gcd(h, w)
+        step = torch.arange(common // 2 + 1)
+        return step * (h // common), step * (w // common), step
+    if axis != "radial":
+        raise ValueError(f"unknown axis '{axis}'; choose radial or diagonal")
+    ring, _ = _rings(h, w)
+    y, x = (ring >= 0).nonzero().T
+    return y, x, ring[y, x]
 
 
 def _rings(h: int, w: int) -> tuple[Tensor, Tensor]:
