@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import DegenerateDataWarning, bootstrap
 
 Interval = tuple[float, float, float]
 
@@ -42,6 +41,8 @@ def _ratio(above: NDArray, below: NDArray, seed: int) -> Interval:
     value = float(ratio(above, below))
     if len(above) < 2 or np.isnan(value):
         return value, np.nan, np.nan
+    from scipy.stats import DegenerateDataWarning, bootstrap  # a second, of use here alone
+
     with warnings.catch_warnings():
         # a draw may hold no positive, and then has no mean of them: its NaN is left out below
         warnings.simplefilter("ignore", DegenerateDataWarning)

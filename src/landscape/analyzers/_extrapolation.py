@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def over_units(values: Array) -> Mean:
     """
     count = len(values)
     value, error = values.mean(0), values.std(0, ddof=1) / count**0.5
-    reach = student.ppf(0.975, count - 1) * error
+    reach = stdtrit(count - 1, 0.975) * error
     return Mean(value, error, value - reach, value + reach)
 
 
@@ -118,7 +118,7 @@ def extrapolate(sizes: Array, units: Array, weight: Array, doubt: Array, at: Arr
         row = _solver(x, weight, 2)[2]
         bent = units @ row
         error = max(float(over_units(bent).error), float(np.abs(row) @ doubt))
-        p = float(2 * student.sf(abs(bent.mean()) / error, len(units) - 1)) if error else 1.0
+        p = float(2 * stdtr(len(units) - 1, -abs(bent.mean()) / error)) if error else 1.0
     intercept, slope, curvature = (over_units(each) for each in (*straight, bent))
     return Line(intercept, slope, curvature, p, over_units(path))
 
