@@ -13,7 +13,7 @@ from torch import nn
 from landscape.analyzers import Progress, analyzer, silent
 from landscape.analyzers._policy import policy
 from landscape.analyzers._relief import relief
-from landscape.analyzers._sampling import Interpolated, Steps, adapt, grid
+from landscape.analyzers._sampling import Interpolated, Steps, adapt, along, grid
 from landscape.journal import Journal, Piece, Place, opened
 from landscape.result import Result
 from landscape.subject.directions import given, square
@@ -87,11 +87,14 @@ def surface(
     planes
         So many, each with directions of its own, to see what depends on their choice.
     mode
-        ``"exact"`` evaluates every point. ``"adaptive"`` evaluates Chebyshev-Lobatto nodes, refines
-        until the estimated error is below ``tol``, interpolates the NLL alone, and tells the
-        estimate (``bound``) and what it finds at grid points that it held out (``audit_...``).
+        ``"exact"`` evaluates every point. ``"adaptive"`` evaluates 9 Chebyshev-Lobatto nodes an
+        axis and, if these show no smooth slice, grid points where a spline through all is estimated
+        to err most, until that is below ``tol`` or half of the grid is known; it interpolates the
+        NLL alone, and tells the estimate (``bound``) and what it finds at grid points that it held
+        out (``audit_...``).
     tol
-        Of the adaptive mode, nats; half the median standard error at the nodes unless given.
+        Of the adaptive mode, nats; unless given half the standard error of the loss: the median
+        of the nodes or, for the spline, that of the nearest.
     batchnorm
         ``"frozen"``, running statistics as they are; ``"batch"``, those of each batch; or
         ``"recal:M"``, measured anew at each point on the first M examples.
@@ -119,10 +122,11 @@ def surface(
         and the decay's ``relief_share``; over ``radius``, what a ring has over the centre: ``rise``
         and ``rise_decay`` (nats), ``drop`` (of accuracy), the decay's ``rise_share``.
 
-        In adaptive mode ``nll`` is interpolated and ``nll_se`` and ``accuracy`` are those of
-        ``node``; there is also ``slope`` over ``direction`` and ``curvature`` over ``direction``,
-        ``other`` at the centre, of the interpolant: of a smooth network ``d' H d``; of one with
-        ReLUs also what their kinks add, which the Hessian lacks.
+        In adaptive mode ``nll`` is interpolated, ``nll_se`` and ``accuracy`` are those of ``node``,
+        and ``excess`` is the largest estimated error over what is tolerated at its place. There is
+        also ``slope`` over ``direction`` and ``curvature`` over ``direction``, ``other`` at the
+        centre, of the interpolant: of a smooth network ``d' H d``; of one with ReLUs also what
+        their kinks add, which the Hessian lacks.
 
     References
     ----------
@@ -142,7 +146,7 @@ def surface(
     """
     own = Objective(model, batches, loss).parameters()
     slices = _slices(model, own, directions, ignore, orthogonal, dims, planes, seed)
-    axes = _grid(points, span, len(slices[0].directions))
+    axes = along(points, span, len(slices[0].directions))
     if mode not in get_args(Mode):
         raise ValueError(f"mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
     if tol is not None and not tol > 0:
@@ -211,26 +215,6 @@ def _unit(directions: str | Sequence[Params]) -> str:
     return norms.get(directions, "1") if isinstance(directions, str) else "1"
 
 
-def _grid(
-    points: int | tuple[int, ...], span: float | tuple[float, float], dims: int
-) -> list[NDArray[np.float64]]:
-    counts = (points,) * dims if isinstance(points, int) else tuple(points)
-    low, high = (-span, span) if isinstance(span, int | float) else span
-    if len(counts) != dims or min(counts) < 1 or not -np.inf < low < high < np.inf:
-        raise ValueError(
-            f"points must be at least 1 along each of {dims} directions and span a positive number "
-            f"or an interval, got {points} and {span}"
-        )
-    return [_axis(low, high, n) for n in counts]
-
-
-def _axis(low: float, high: float, count: int) -> NDArray[np.float64]:
-    """Even steps; if symmetric, the middle point of an odd number is exactly 0."""
-    if low == -high:
-        return np.zeros(1) if count == 1 else high * (2 * np.arange(count) / (count - 1) - 1)
-    return np.linspace(low, high, count)
-
-
 def _evaluate(
     gauge: Gauge,
     plane: Plane,
@@ -267,22 +251,25 @@ def _norms(plane: Plane, axes: list[NDArray[np.float64]], decay: float | Penalty
 
 def _adaptive(found: Interpolated, dims: tuple[str, ...]) -> dict[str, Any]:
     """Lay out what is interpolated, and all that it rests on."""
-    steps = np.array(grid(found.nodes))
     data = _variables({"nll": _MEASURED["nll"]}, found.values[None], dims)
     told = {f"node_{n}": (f"{text} at a node", unit) for n, (text, unit) in _MEASURED.items()}
-    data |= _variables(told, found.measured.reshape(3, -1), ("node",))
+    data |= _variables(told, found.measured, ("node",))
     audited = {f"audit_{name}": (f"{name} of a held-out point", "1") for name in dims}
     audited["audit_nll"] = ("negative log-likelihood at a held-out point", "nats")
     audited["audit_interpolated"] = ("the same, interpolated", "nats")
     data |= _variables(audited, found.audit.T, ("audit",))
-    data |= _variables({f"node_{n}": (f"{n} of a node", "1") for n in dims}, steps.T, ("node",))
+    data |= _variables(
+        {f"node_{n}": (f"{n} of a node", "1") for n in dims}, found.nodes.T, ("node",)
+    )
     nats = {"units": "nats"}
     data["bound"] = ((), found.bound, _label("estimated largest error of interpolation") | nats)
     data["tolerance"] = ((), found.tolerance, _label("tolerated error of interpolation") | nats)
+    about = _label("largest estimated error over what is tolerated there")
+    data["excess"] = ((), found.excess, about)
     data["slope"] = ("direction", found.gradient, _label("slope at the centre") | nats)
     about = _label("curvature of the interpolant at the centre") | nats
     data["curvature"] = (("direction", "other"), found.hessian, about)
-    data["node"] = ("node", np.arange(len(steps)), _label("node"))
+    data["node"] = ("node", np.arange(len(found.nodes)), _label("node"))
     return data
 
 
