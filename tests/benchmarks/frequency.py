@@ -140,7 +140,7 @@ def main() -> None:
     add = parser.add_argument
     add("--model", action="append", help="again for more; resnet_s, vit_s, efficientnet_lite0")
     add("--limit", type=int, default=256, help="images (%(default)s)")
-    add("--size", type=int, default=32, help="of a batch (%(default)s)")
+    add("--size", type=int, default=64, help="of a batch, as the commands have it (%(default)s)")
     add("--repeats", type=int, default=3, help="of each (%(default)s)")
     args = parser.parse_args()
     print("| network | | processor s | x | peak MiB |\n| --- | --- | --- | --- | --- |")

@@ -32,6 +32,8 @@ from landscape.subject.probe import Tap
 # columns of the statistics of an image; then its power in rings and in directions, and its levels
 _DC, _AC, _LOW, _HIGH, _OUTLIERS, _RINGS = range(6)
 _LEAST = 8  # bins of a well resolved grid
+# share of the mean square that rounding leaves of a constant map: no power
+_ROUNDING = (16 * torch.finfo(torch.float32).eps) ** 2
 
 
 @analyzer
@@ -155,11 +157,10 @@ def _measure(
         return rows
 
     def ratio(rows: Tensor) -> Tensor:
-        # what rounding leaves of a constant map is no power
-        least = (16 * rows.new_tensor(torch.finfo(torch.float32).eps)) ** 2 * rows[:, _DC]
-        bands = rows[:, [_LOW, _HIGH]]
-        low, high = torch.where(bands > least[:, None], bands, torch.nan).T
-        return decibels(high / low)[:, None]
+        least = _ROUNDING * rows[:, _DC : _DC + 1]
+        bands = rows[:, _LOW : _HIGH + 1]
+        low, high = torch.where(bands > least, bands, torch.nan).split(1, 1)
+        return decibels(high / low)
 
     told = heard(model, batches, taps, of_images, ratio, progress, "Fourier")
     return _dataset(told, [patterns[tap] for tap, _ in told.found], axis, window)
