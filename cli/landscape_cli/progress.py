@@ -68,7 +68,7 @@ def numbered(total: int) -> Callable[[str], Any]:
 
 
 def _lines(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
-    click.echo(f"{label}: {total} steps", err=True)
+    click.echo(f"{label}: {total} step{'s' * (total != 1)}", err=True)
     start = time.monotonic()
     yield from items
     click.echo(f"{label}: done in {duration(time.monotonic() - start)}", err=True)

@@ -151,6 +151,25 @@ def test_refinement_stops_under_the_tolerance_and_the_bound_tells_the_error(netw
     assert told.tolerance.item() == pytest.approx(0.5 * np.median(told.node_nll_se), rel=0.5)
 
 
+def test_an_interrupted_refinement_goes_on_to_the_same_values(build, batches, tmp_path):
+    settings = {"points": 21, "span": 0.6, "mode": "adaptive", "tol": 1e-3}
+    network, seen = build("conv"), []
+
+    def stop(items, total, label):
+        for item in items:
+            yield item
+            seen.append(label)
+            if len(seen) == 13:  # of 11 tiles of nodes, two tiles a round
+                raise KeyboardInterrupt
+
+    place = tmp_path / "x.journal"
+    with pytest.raises(KeyboardInterrupt):
+        landscape.surface(network, batches, journal=place, progress=stop, **settings)
+    assert seen[10:] == ["Surface, nodes", *["Surface, beside 81 points"] * 2]
+    again = landscape.surface(network, batches, journal=place, **settings)
+    assert again.identical(landscape.surface(network, batches, **settings))
+
+
 @pytest.mark.parametrize("kind", ["msa", "plain"])  # of few images a ReLU network has only kinks
 def test_curvature_at_the_centre_is_that_of_the_hessian(kind, build, batches):
     network = build(kind)

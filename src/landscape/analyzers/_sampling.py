@@ -181,7 +181,7 @@ def _scattered(
                 break
             chosen.append(one)
             excess[_apart(points[[one]], points)[0] < away[one]] = 0  # it tells of these, too
-        _learn(known, evaluate, f"near-{len(known):05d}", [steps[i] for i in sorted(chosen)])
+        _learn(known, evaluate, f"beside-{len(known)}-points", [steps[i] for i in sorted(chosen)])
     values = spline(points).numpy()
     at = {step: i for i, step in enumerate(steps)}
     for step, row in known.items():

@@ -232,7 +232,8 @@ def _evaluate(
     def make(tile: str) -> Piece:
         return {"rows": np.array([gauge.measure(plane.at(step)) for step in tiles[tile]])}
 
-    done = dict(progress(book.pieces(tiles, make), len(tiles), label))
+    told = label if name == "grid" else f"{label}, {name.replace('-', ' ')}"
+    done = dict(progress(book.pieces(tiles, make), len(tiles), told))
     return np.concatenate([done[tile]["rows"] for tile in tiles]) if tiles else np.empty((0, 3))
 
 
