@@ -103,13 +103,17 @@ def _no_open_figures():
 
 
 def written_out(
-    model: nn.Module, batches: list, weight_decay: Any = 0.0, names: Any = None
+    model: nn.Module,
+    batches: list,
+    weight_decay: Any = 0.0,
+    names: Any = None,
+    each: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
 ) -> Tensor:
-    """The Hessian of the mean cross-entropy plus decay: double backward in plain torch."""
+    """The Hessian of a mean loss plus decay: double backward in plain torch."""
     leaves = {n: p for n, p in model.named_parameters() if names is None or n in names}
     x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
     with sdpa_kernel(SDPBackend.MATH):
-        loss = nn.functional.cross_entropy(model(x), y)
+        loss = each(model(x), y).mean()
         if isinstance(weight_decay, float):
             loss = loss + weight_decay / 2 * sum(p.square().sum() for p in leaves.values())
         else:
@@ -125,22 +129,31 @@ def written_out(
     return torch.cat(rows)
 
 
+def gauss_newton(model: nn.Module, batches: list) -> Tensor:
+    """``J' D J`` of the mean cross-entropy, ``D`` the covariance of the predicted classes."""
+    x = torch.cat([inputs for inputs, _ in batches])
+    outputs = model(x)
+    leaves, flat = list(model.parameters()), outputs.reshape(-1)
+    parts = torch.autograd.grad(
+        flat, leaves, torch.eye(len(flat), dtype=flat.dtype), is_grads_batched=True
+    )
+    rows = torch.cat([part.reshape(len(flat), -1) for part in parts], 1)
+    rows = rows.view(*outputs.shape, -1)
+    p = outputs.detach().softmax(1)
+    covariance = torch.diag_embed(p) - p[:, :, None] * p[:, None]
+    return torch.einsum("nij,njk,nil->kl", covariance, rows, rows) / len(x)
+
+
 @pytest.fixture(scope="session")
 def matrix_of() -> Callable[..., Tensor]:
-    """The Hessian of a loss, float64, symmetric; each is made once.
-
-    Of ``matrix="ggn"`` or ``"residual"``: row by row, by the products that others test.
-    """
-    from landscape.subject.objective import Objective, ravel, unravel
-
+    """The Hessian of a loss, or its parts, float64, symmetric; each is made once."""
     known: dict[str, Tensor] = {}
 
-    def by_products(model: nn.Module, batches: list, **options: Any) -> Tensor:
-        objective = Objective(model, batches, **options)
-        params = objective.parameters()
-        product = objective.linearise(params)
-        eye = torch.eye(ravel(params).numel(), dtype=torch.float64)
-        return torch.stack([ravel(product(unravel(row, params))) for row in eye])
+    def parts(model: nn.Module, batches: list, matrix: str = "hessian", **options: Any) -> Tensor:
+        if matrix == "hessian":
+            return written_out(model, batches, **options)
+        part = gauss_newton(model, batches, **options)
+        return part if matrix == "ggn" else find(model, batches) - part
 
     def find(model: nn.Module, batches: list, **options: Any) -> Tensor:
         said = hashlib.sha256(repr(options).encode())
@@ -148,9 +161,7 @@ def matrix_of() -> Callable[..., Tensor]:
             said.update(repr(value.dtype).encode() + value.numpy().tobytes())
         key = f"{type(model)} {said.hexdigest()}"
         if key not in known:
-            plain = options.get("matrix", "hessian") == "hessian"
-            options = {k: v for k, v in options.items() if not plain or k != "matrix"}
-            rows = (written_out if plain else by_products)(model, batches, **options)
+            rows = parts(model, batches, **options)
             assert (rows - rows.T).norm() < 1e-11 * rows.norm()
             known[key] = (rows + rows.T) / 2
         return known[key]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy import stats
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import landscape
 from landscape.analyzers._pyhessian import eigenvalues, traces
@@ -17,30 +16,12 @@ FAMILIES = ["conv", "msa", "plain"]
 PEER = {"method": "hutchinson", "engine": "pyhessian"}
 
 
-def written_out(model, batches, loss=cross_entropy):
-    """All eigenvalues: double backward row by row through all examples in one pass, float64."""
-    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    leaves = [p for p in model.parameters() if p.requires_grad]
-    with sdpa_kernel(SDPBackend.MATH):
-        first = torch.autograd.grad(loss(model(x), y).mean(), leaves, create_graph=True)
-        flat = torch.cat([g.reshape(-1) for g in first])
-        rows = [torch.autograd.grad(g, leaves, retain_graph=True) for g in flat]
-    matrix = torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])
-    return torch.linalg.eigvalsh((matrix + matrix.T) / 2).numpy()
-
-
-@pytest.fixture(scope="module")
-def spectra():
-    """Spectra that are known already, by what they are of."""
-    return {}
-
-
 @pytest.fixture
-def dense(spectra, build, batches):
+def dense(matrix_of, build, batches):
+    """All eigenvalues of the dense Hessian."""
+
     def find(name, loss=cross_entropy):
-        if (name, loss) not in spectra:
-            spectra[name, loss] = written_out(build(name), batches, loss)
-        return spectra[name, loss]
+        return torch.linalg.eigvalsh(matrix_of(build(name), batches, each=loss)).numpy()
 
     return find
 
@@ -131,14 +112,11 @@ def test_gauss_newton_and_residual_add_up_to_the_hessian(network, batches):
     assert parts[0] > 0
 
 
-def test_parameters_are_chosen_by_name_and_statistics_by_policy(build, batches):
+def test_parameters_are_chosen_by_name_and_statistics_by_policy(build, batches, matrix_of):
     net = build("conv")
     name, chosen = list(net.named_parameters())[-1]
     part = landscape.trace(net, batches, parameters=f"^{name}$", method="xtrace")
-    for other, value in net.named_parameters():
-        value.requires_grad_(other == name)
-    values = written_out(net, batches)
-    net.requires_grad_(True)
+    values = torch.linalg.eigvalsh(matrix_of(net, batches, names=(name,))).numpy()
     assert int(part.size) == chosen.numel() == 3
     assert float(part.trace) == pytest.approx(values.sum(), rel=1e-9)
     assert float(part.frobenius) == pytest.approx((values**2).sum(), rel=1e-9)

@@ -33,8 +33,10 @@ def dense(objective):
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         value = risk(objective, unravel(flat, params))
         (gradient,) = torch.autograd.grad(value, flat, create_graph=True)
-        rows = [torch.autograd.grad(g, flat, retain_graph=True)[0] for g in gradient]
-    return torch.stack(rows)
+        units = torch.eye(len(flat), dtype=flat.dtype).split(64)
+        how = {"retain_graph": True, "is_grads_batched": True}
+        rows = [torch.autograd.grad(gradient, flat, unit, **how)[0] for unit in units]
+    return torch.cat(rows)
 
 
 CASES = {
