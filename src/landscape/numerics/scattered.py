@@ -42,8 +42,8 @@ class Spline:
         Raises
         ------
         ValueError
-            If there are not more nodes than a quadratic has terms, if they all lie on the zeros of
-            one, if two are the same, or if a value is not finite.
+            If there are not more nodes than a quadratic has terms, if they lie in a plane of fewer
+            dimensions, if two are the same, or if a value is not finite.
 
         Examples
         --------
