@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,6 +192,20 @@ def test_processes_may_begin_while_others_delete(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    make, failures = Path.mkdir, [FileExistsError(17, "File exists"), FileNotFoundError(2, "gone")]
+
+    def late(self, *args, **kwargs):
+        if failures and self.name == "j":
+            raise failures.pop()
+        make(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    assert Journal(tmp_path / "j", ONE).piece("a", lambda: {"x": np.ones(1)})["x"] == 1
+    assert not failures
+    assert (tmp_path / "j/a.npz").exists()
 
 
 def test_a_file_system_without_locks_is_no_reason_to_wait(tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ from landscape.result import write
 Piece = Mapping[str, NDArray]
 Place = Union[str, os.PathLike[str], "Journal", None]
 _HEAD = "journal.json"
+_LOOKS = 20  # at a folder without a head, before it is said to be none
 _LOCK = ".lock"  # its byte 0 is shared by those who use the folder, the others stand for pieces
 
 
@@ -80,18 +81,19 @@ class Journal:
     def _check(self, path: Path) -> None:
         """Compare what an existing folder says of itself."""
         head = path / _HEAD
-        seen = [*path.glob("[!.]*")]  # before the head, which another process may write now
-        try:
-            found = json.loads(head.read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            empty = not seen or not any(path.glob("[!.]*"))  # discarded just now
-            if not path.exists() or (path.is_dir() and empty):
-                return
-            raise ValueError(
-                f"{path} is no journal: it has no {_HEAD}; choose another place"
-            ) from None
-        except ValueError as error:
-            raise ValueError(f"{head} is damaged ({error}); delete {path}") from None
+        for _ in range(_LOOKS):  # folders come and go while others discard them
+            seen = _pieces(path)  # before the head, which another process may write now
+            try:
+                found = json.loads(head.read_text("utf-8"))
+                break
+            except (FileNotFoundError, NotADirectoryError):
+                if not path.exists() or (path.is_dir() and not seen):
+                    return
+                time.sleep(0.001)
+            except ValueError as error:
+                raise ValueError(f"{head} is damaged ({error}); delete {path}") from None
+        else:
+            raise ValueError(f"{path} is no journal: it has no {_HEAD}; choose another place")
         keys = sorted(found.keys() | self.fingerprint.keys())
         other = [key for key in keys if found.get(key) != self.fingerprint.get(key)]
         if other:
@@ -173,10 +175,12 @@ class Journal:
         while self._file is None or not _stands(self._file, path):
             if self._file is not None:
                 self._file.close()
-            path.mkdir(parents=True, exist_ok=True)
             try:
+                path.mkdir(parents=True, exist_ok=True)
                 self._file = open(path / _LOCK, "a+b")  # noqa: SIM115
-            except FileNotFoundError:  # discarded just now
+            except (FileExistsError, FileNotFoundError):  # discarded just now, by another process
+                if path.is_file():
+                    raise
                 self._file = None
                 continue
             _lock(self._file, 0, "LOCK_SH")  # waits for who is discarding it
@@ -234,6 +238,14 @@ def discard(path: str | os.PathLike[str]) -> None:
     except FileNotFoundError:  # by another process, just now
         return
     _sweep(path)
+
+
+def _pieces(path: Path) -> list[str]:
+    """Names in the folder, none if it is gone."""
+    try:
+        return [name for name in os.listdir(path) if not name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _sweep(path: Path) -> None:
