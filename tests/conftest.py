@@ -156,6 +156,7 @@ def matrix_of() -> Callable[..., Tensor]:
         return part if matrix == "ggn" else find(model, batches) - part
 
     def find(model: nn.Module, batches: list, **options: Any) -> Tensor:
+        options = {k: v for k, v in options.items() if v not in (0.0, None, "hessian")}
         said = hashlib.sha256(repr(options).encode())
         for value in (*model.state_dict().values(), *(part for batch in batches for part in batch)):
             said.update(repr(value.dtype).encode() + value.numpy().tobytes())

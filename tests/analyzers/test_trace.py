@@ -21,7 +21,8 @@ def dense(matrix_of, build, batches):
     """All eigenvalues of the dense Hessian."""
 
     def find(name, loss=cross_entropy):
-        return torch.linalg.eigvalsh(matrix_of(build(name), batches, each=loss)).numpy()
+        own = {} if loss is cross_entropy else {"each": loss}
+        return torch.linalg.eigvalsh(matrix_of(build(name), batches, **own)).numpy()
 
     return find
 

@@ -153,7 +153,9 @@ def lanczos(
     if max_products < min(ends, n):
         raise ValueError(f"max_products must be at least {min(ends, n)}, got {max_products}")
     generator = torch.Generator().manual_seed(_FRESH)
-    cap = min(n, max_products, max_products if basis is None else max(basis, 2 * ends + 2))
+    cap = min(n, max_products)
+    if basis is not None:
+        cap = min(cap, max(basis, 2 * ends + 2))
     rows = Basis(start, store=store, host=host)
     projected = torch.zeros(cap + 1, cap + 1, dtype=torch.float64)
     tiny = 100 * torch.finfo(start.dtype).eps

@@ -15,6 +15,17 @@ _NEAR = 4  # nodes around a point of which the worst tells of the error there
 _RATE = 1.5  # power of the distance with which an error falls, of functions that are hardly smooth
 
 
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """Distances of points ``(n, d)`` and ``(m, d)``, ``(n, m)``; exactly 0 where two are one.
+
+    Examples
+    --------
+    >>> apart(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([[5.]])
+    """
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 @dataclass(frozen=True)
 class Spline:
     """The interpolant.
@@ -60,7 +71,7 @@ class Spline:
         inside = (nodes - centre) / scale
         terms = _terms(inside)
         n, m = terms.shape
-        distance = torch.cdist(inside, inside, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = apart(inside, inside)
         same = distance + torch.eye(n, dtype=torch.float64)
         if n <= m or not torch.isfinite(inside).all() or not same.min() > 0:
             raise ValueError(f"a spline needs more than {m} different nodes that fill a box")
@@ -76,7 +87,7 @@ class Spline:
     def __call__(self, points: Tensor) -> Tensor:
         """Values at points ``(k, d)``."""
         inside = (points.double() - self.centre) / self.scale
-        rows = torch.cat([_kernel(self._distance(inside)), _terms(inside)], 1)
+        rows = torch.cat([_kernel(apart(inside, self.nodes)), _terms(inside)], 1)
         return rows @ self.weights
 
     def error(self, points: Tensor) -> Tensor:
@@ -84,9 +95,7 @@ class Spline:
 
         The most that is missed at one of the four nearest nodes, were it left out, or less where
         the point is nearer to a node than any other node is. It is no proof: what no node hints at
-        is unseen. Of planes through the weights of three networks, 51 x 51 points known from 240
-        to 300, the largest error was 1.0 to 1.3 times the largest estimate, in one of ten cases
-        above 1.3 to 1.7 times.
+        is unseen.
 
         Examples
         --------
@@ -97,9 +106,9 @@ class Spline:
         (True, True)
         """
         inside = (points.double() - self.centre) / self.scale
-        distance, near = self._distance(inside).topk(min(_NEAR, len(self.nodes)), largest=False)
-        apart = self._distance(self.nodes).topk(2, largest=False).values[:, 1]
-        share = (distance[:, 0] / apart[near[:, 0]]).clamp(max=1.0) ** _RATE
+        distance, near = apart(inside, self.nodes).topk(min(_NEAR, len(self.nodes)), largest=False)
+        gap = apart(self.nodes, self.nodes).topk(2, largest=False).values[:, 1]
+        share = (distance[:, 0] / gap[near[:, 0]]).clamp(max=1.0) ** _RATE
         return self.missed.abs()[near].amax(1) * share
 
     def derivatives(self, point: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,9 +133,6 @@ class Spline:
         bend = 15 * (away.T * (kernels * radius)) @ away + square
         bend = bend + 5 * (kernels @ radius**3) * torch.eye(d, dtype=torch.float64)
         return slope / self.scale, bend / torch.outer(self.scale, self.scale)
-
-    def _distance(self, inside: Tensor) -> Tensor:
-        return torch.cdist(inside, self.nodes, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _kernel(distance: Tensor) -> Tensor:
